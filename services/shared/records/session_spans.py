@@ -1,0 +1,158 @@
+"""The records of `session_spans`: msgpack arrays, one record for the spans of many sessions.
+
+Two kinds of record share the log, because time is data (design: semantics, "Time is data"):
+spans grouped by session key, and watermarks of the source partitions they came from.
+Dimensions are written once a record and referred to by index: they are equal on most spans.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from services.shared.model.session_key import SessionKey
+from services.shared.model.span import Dimensions, ModelCall, SessionEnd, SpanFacts
+
+FORMAT = 1
+_SPANS, _WATERMARK = 0, 1
+_IS_ERROR, _IS_TOOL_CALL = 1, 2
+
+
+class UnreadableRecordError(ValueError):
+    """A record of our own topic that this version cannot read: a bug or a newer writer. Stops the worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanGroup:
+    """The items of one session key out of one record of `otlp_spans`, in their order there.
+
+    `record_time` is that record's timestamp (ns).
+    """
+
+    key: SessionKey
+    record_time: int
+    items: tuple[SpanFacts | SessionEnd, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpansRecord:
+    groups: tuple[SpanGroup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WatermarkRecord:
+    """No earlier event time is expected from `source` (`topic/partition`), one of `sources` in all."""
+
+    source: str
+    watermark: int
+    sources: int
+
+
+def encode_watermark(record: WatermarkRecord) -> bytes:
+    return _pack([FORMAT, _WATERMARK, record.source, record.watermark, record.sources])
+
+
+def encode_spans(groups: Iterable[SpanGroup]) -> bytes:
+    """One record's value. The caller bounds its size (see `route`)."""
+    dimensions: dict[Dimensions, int] = {}
+    packed = [
+        [
+            group.key.project,
+            group.key.session_id,
+            group.record_time,
+            [_pack_item(item, dimensions) for item in group.items],
+        ]
+        for group in groups
+    ]
+    return _pack([FORMAT, _SPANS, [_pack_dimensions(d) for d in dimensions], packed])
+
+
+def decode(value: bytes) -> SpansRecord | WatermarkRecord:
+    """Raises `UnreadableRecordError` for anything this module does not write."""
+    try:
+        fields = msgpack.unpackb(value, use_list=False, raw=False, strict_map_key=False)
+        if fields[0] != FORMAT:
+            message = f"session_spans record has format {fields[0]}, this worker reads {FORMAT}: upgrade it"
+            raise UnreadableRecordError(message)
+        if fields[1] == _WATERMARK:
+            return WatermarkRecord(fields[2], fields[3], fields[4])
+        table = [Dimensions(*d) for d in fields[2]]
+        return SpansRecord(
+            tuple(
+                SpanGroup(SessionKey(project, session_id), time, tuple(_unpack_item(i, table) for i in items))
+                for project, session_id, time, items in fields[3]
+            )
+        )
+    except (msgpack.UnpackException, msgpack.ExtraData, ValueError, TypeError, IndexError) as error:
+        if isinstance(error, UnreadableRecordError):
+            raise
+        message = f"session_spans record of {len(value)} bytes is not one of ours: {error!r}"
+        raise UnreadableRecordError(message) from error
+
+
+def _pack(fields: list[Any]) -> bytes:
+    data: bytes = msgpack.packb(fields, use_bin_type=True)
+    return data
+
+
+def _pack_dimensions(d: Dimensions) -> list[Any]:
+    return [d.user_id, d.environment, d.service, d.agent, d.tags, d.session, d.metadata]
+
+
+def _pack_item(item: SpanFacts | SessionEnd, dimensions: dict[Dimensions, int]) -> list[Any]:
+    if isinstance(item, SessionEnd):
+        return [item.trace_id, item.span_id, item.at]
+    call = item.call
+    return [
+        item.trace_id,
+        item.span_id,
+        item.parent_id,
+        item.start,
+        item.end - item.start,
+        item.name,
+        item.is_error * _IS_ERROR + item.is_tool_call * _IS_TOOL_CALL,
+        dimensions.setdefault(item.dimensions, len(dimensions)),
+        None
+        if call is None
+        else [
+            call.model,
+            call.prompt,
+            call.completion,
+            call.total,
+            call.cache_read,
+            call.cache_write,
+            call.reasoning,
+            call.prompt_cost,
+            call.completion_cost,
+            call.total_cost,
+        ],
+        item.input,
+        item.output,
+        item.error,
+        item.time_to_first_token,
+        item.ends_at,
+    ]
+
+
+def _unpack_item(fields: Any, table: list[Dimensions]) -> SpanFacts | SessionEnd:
+    if len(fields) == 3:
+        return SessionEnd(fields[2], fields[0], fields[1])
+    trace_id, span_id, parent_id, start, length, name, flags, index, call, text_in, text_out, error, ttft, ends = fields
+    return SpanFacts(
+        trace_id,
+        span_id,
+        parent_id,
+        start,
+        start + length,
+        name,
+        bool(flags & _IS_ERROR),
+        bool(flags & _IS_TOOL_CALL),
+        None if call is None else ModelCall(*call),
+        table[index],
+        text_in,
+        text_out,
+        error,
+        ttft,
+        ends,
+    )

@@ -1,0 +1,164 @@
+"""Every setting, in one place: name, default, meaning and check.
+
+Read once at the start, from (highest first) the environment (`SPANLOOM_<NAME>`), then the TOML
+file named by `SPANLOOM_CONFIG`, then the defaults. Frozen afterwards. Components receive
+values, never this object. The settings table in README.md is generated from this file.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from services.shared.errors import SettingsError
+
+_UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h|d)?")
+
+
+def parse_duration(value: Any) -> int:
+    """`30m`, `1.5h`, `500ms`, or a number of seconds, to nanoseconds. Raises `ValueError`."""
+    match = _DURATION.fullmatch(str(value).strip())
+    if match is None:
+        message = f"{value!r} is no duration; write for example 30m, 1.5h, 500ms or a number of seconds"
+        raise ValueError(message)
+    return round(float(match[1]) * _UNITS[match[2] or "s"])
+
+
+def _comma_list(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Duration = Annotated[int, BeforeValidator(parse_duration)]
+"""Nanoseconds, written as a duration."""
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
+"""A comma-separated list in the environment, an array in TOML."""
+
+
+class Settings(BaseSettings):
+    """See the module; each field's description is its row in the settings table."""
+
+    model_config = SettingsConfigDict(env_prefix="SPANLOOM_", frozen=True, extra="forbid", validate_default=True)
+
+    # where things are
+    data_dir: Path = Field(Path(".data"), description="Folder of embedded mode: ClickHouse data, saved states.")
+    kafka_bootstrap: str = Field("", description="Kafka brokers, `host:port,...`. Empty: the embedded broker.")
+    clickhouse_url: str = Field(
+        "", description="ClickHouse, `http://user:password@host:8123/database`. Empty: embedded (chDB)."
+    )
+    clickhouse_cluster: str = Field("", description="Cluster name for ON CLUSTER and Replicated engines in migrations.")
+    redis_url: str = Field("", description="Redis for live values, `redis://host:6379/0`. Empty: embedded.")
+
+    # topics
+    app_id: str = Field(
+        "spanloom", min_length=1, description="Prefix of groups, transactional ids and changelog topics."
+    )
+    spans_topic: str = Field("otlp_spans", min_length=1, description="Input: OTLP export requests, protobuf or JSON.")
+    session_spans_topic: str = Field("session_spans", min_length=1, description="Facts of spans by session key.")
+    rollups_topic: str = Field("session_rollups", min_length=1, description="Output: windows, turns, retractions.")
+    topic_partitions: int = Field(4, ge=1, le=10_000, description="Partitions of topics that Spanloom makes.")
+    topic_replication: int = Field(
+        -1, ge=-1, description="Replicas of topics that Spanloom makes; -1: the broker's default."
+    )
+
+    # sessions (the policy of the engine)
+    gap: Duration = Field("30m", gt=0, description="Longest silence inside one window.")
+    gap_by_project: dict[str, Duration] = Field(
+        default_factory=dict, description='Other gaps by project, as JSON: `{"voice-bot": "5m"}`.'
+    )
+    allowed_lateness: Duration = Field("1h", ge=0, description="How long a closed window is held and corrected.")
+    max_duration: Duration = Field("24h", gt=0, description="A window this long is sealed and closed.")
+    max_spans: int = Field(50_000, ge=1, description="A window of this many spans is sealed and closed.")
+    snapshot_interval: Duration = Field("30s", ge=0, description="How often an open window's changes are emitted.")
+    out_of_orderness: Duration = Field("10s", ge=0, description="How far the watermark stays behind the latest span.")
+    idle_after: Duration = Field("5s", gt=0, description="A caught-up source silent this long lets time go on.")
+    source_timeout: Duration = Field("10m", gt=0, description="A source unheard this long no longer holds time back.")
+    max_future: Duration = Field("10m", ge=0, description="A span may end this long after its record's timestamp.")
+    session_id_attributes: Names = Field(
+        (), description="Attributes read for the session id, in order. Empty: the built-in list."
+    )
+    project_attributes: Names = Field(
+        (), description="Resource attributes read for the project after `openinference.project.name`."
+    )
+
+    # the worker
+    instance_id: str = Field("", description="Static Kafka group membership: a stable name for this worker.")
+    checkpoint_interval: Duration = Field("500ms", gt=0, description="How often outputs, states and position commit.")
+    kafka_session_timeout: Duration = Field(
+        "15s", ge=10**9, description="A silent worker loses its partitions after this."
+    )
+    transaction_timeout: Duration = Field("30s", ge=10**9, description="The broker aborts an older open transaction.")
+    drain_timeout: Duration = Field("60s", gt=0, description="SIGTERM: the clean stop may take this long.")
+
+    # sinks
+    span_storage: Literal["all", "roots", "off"] = Field("all", description="Which spans the span sink stores.")
+    sink_flush_interval: Duration = Field("500ms", gt=0, description="A sink inserts at least this often.")
+    sink_batch_rows: int = Field(10_000, ge=1, description="A sink inserts at this many rows.")
+
+    # HTTP
+    host: str = Field("127.0.0.1", description="Address that HTTP services listen on.")
+    port: int = Field(6006, ge=0, le=65535, description="Port of the query API (and of the gateway in embedded mode).")
+    gateway_port: int = Field(4318, ge=0, le=65535, description="Port of a gateway that runs by itself.")
+    metrics_port: int = Field(
+        9464, ge=0, le=65535, description="Port of /metrics, /healthz, /readyz of worker and sink."
+    )
+    max_request_bytes: int = Field(16 << 20, ge=1024, description="Largest body the gateway takes, unpacked.")
+    gateway_timeout: Duration = Field("10s", gt=0, description="The gateway answers 503 when Kafka takes longer.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        problems = []
+        if self.max_duration < self.gap:
+            problems.append("max_duration must be at least gap")
+        problems += [
+            f"gap_by_project[{name!r}] must be more than 0" for name, gap in self.gap_by_project.items() if gap <= 0
+        ]
+        if self.idle_after >= self.source_timeout:
+            problems.append(
+                "idle_after must be less than source_timeout, or a silent source is given up before it is idle"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Code, then environment, then the TOML file."""
+        del dotenv_settings, file_secret_settings
+        file = os.environ.get("SPANLOOM_CONFIG")
+        return (init_settings, env_settings, *([TomlConfigSettingsSource(settings_cls, Path(file))] if file else []))
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read and check every setting. Raises `SettingsError`, which names all faults at once."""
+    file = os.environ.get("SPANLOOM_CONFIG")
+    if file and not Path(file).is_file():
+        raise SettingsError(f"SPANLOOM_CONFIG names {file}, which is no file: correct the path or unset it")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [
+            f"  SPANLOOM_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']} (got {fault['input']!r})"
+            if fault["loc"]
+            else f"  {fault['msg']}"
+            for fault in error.errors()
+        ]
+        raise SettingsError("settings that cannot be used:\n" + "\n".join(lines)) from error
