@@ -1,0 +1,108 @@
+"""The records of `session_rollups`: one JSON object each, `turns` or `window`.
+
+The same objects, one window or one turn, are the values of the live view. Times are integers
+(ns), costs decimal strings of US dollars, `usage` is flat. `schemas/json/session_rollups.schema.json`
+describes them and is compared with the dataclasses by a test.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from services.shared.model.rollup import TurnRollup, Usage, WindowRollup
+from services.shared.model.span import PICODOLLARS
+
+MAX_RECORD_BYTES = 512_000
+"""No record is larger. A turn of its own is far smaller: previews have 1,024 characters."""
+
+_LARGEST = 2**63 - 1
+
+
+class UnreadableRollupError(ValueError):
+    """A record of `session_rollups` that this version cannot read: a bug or a newer writer."""
+
+
+def dollars(picodollars: int) -> str:
+    """Picodollars as an exact decimal number of US dollars, no exponent."""
+    whole, rest = divmod(abs(picodollars), PICODOLLARS)
+    return f"{'-' if picodollars < 0 else ''}{whole}.{rest:012d}"
+
+
+def turn_json(turn: TurnRollup) -> bytes:
+    """The JSON object of one turn."""
+    return orjson.dumps(_turn(turn))
+
+
+def window_json(window: WindowRollup) -> bytes:
+    """The JSON object of one window's totals: also the value of its rollup record."""
+    return orjson.dumps(_window(window), option=orjson.OPT_NON_STR_KEYS)
+
+
+encode_window = window_json
+
+
+def encode_turns(project: str, session_id: str, window_id: str, turns: Sequence[TurnRollup]) -> list[bytes]:
+    """The values of the records that carry these turns, each within `MAX_RECORD_BYTES`."""
+    head = orjson.dumps({"type": "turns", "project": project, "session_id": session_id, "window_id": window_id})
+    start = head[:-1] + b',"turns":['
+    records: list[bytes] = []
+    chunk: list[bytes] = []
+    size = len(start) + 2
+    for turn in turns:
+        data = turn_json(turn)
+        if chunk and size + len(data) + 1 > MAX_RECORD_BYTES:
+            records.append(start + b",".join(chunk) + b"]}")
+            chunk, size = [], len(start) + 2
+        chunk.append(data)
+        size += len(data) + 1
+    if chunk:
+        records.append(start + b",".join(chunk) + b"]}")
+    return records
+
+
+def decode(value: bytes) -> dict[str, Any]:
+    """The object of one record. Raises `UnreadableRollupError` for anything this module does not write."""
+    try:
+        record = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise UnreadableRollupError(f"session_rollups record of {len(value)} bytes is no JSON: {error}") from error
+    kind = record.get("type") if isinstance(record, dict) else None
+    if kind == "window" or (kind == "turns" and isinstance(record.get("turns"), list)):
+        return dict(record)
+    raise UnreadableRollupError(f"session_rollups record of {len(value)} bytes has type {kind!r}: upgrade this reader")
+
+
+def _turn(turn: TurnRollup) -> dict[str, Any]:
+    fields = {name: getattr(turn, name) for name in _TURN_FIELDS}
+    _add_usage(fields, turn.usage)
+    return fields
+
+
+def _window(window: WindowRollup) -> dict[str, Any]:
+    fields: dict[str, Any] = {"type": "window"}
+    for name in _WINDOW_FIELDS:
+        fields[name] = getattr(window, name)
+    _add_usage(fields, window.usage)
+    for name in _TOKENS_BY_MODEL:
+        fields[name] = {model: min(tokens, _LARGEST) for model, tokens in fields[name].items()}
+    fields["total_cost_by_model"] = _dollars_by(window.total_cost_by_model)
+    return fields
+
+
+def _add_usage(fields: dict[str, Any], usage: Usage) -> None:
+    for name in _COUNTS:
+        fields[name] = min(getattr(usage, name), _LARGEST)
+    for name in _COSTS:
+        fields[name] = dollars(getattr(usage, name))
+
+
+def _dollars_by(costs: Mapping[str, int]) -> dict[str, str]:
+    return {model: dollars(cost) for model, cost in costs.items()}
+
+
+_TURN_FIELDS = tuple(name for name in TurnRollup.__dataclass_fields__ if name != "usage")
+_WINDOW_FIELDS = tuple(name for name in WindowRollup.__dataclass_fields__ if name != "usage")
+_COSTS = tuple(name for name in Usage.__dataclass_fields__ if name.endswith("_cost"))
+_COUNTS = tuple(name for name in Usage.__dataclass_fields__ if not name.endswith("_cost"))
+_TOKENS_BY_MODEL = ("total_tokens_by_model", "prompt_tokens_by_model", "completion_tokens_by_model")
