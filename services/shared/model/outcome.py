@@ -37,6 +37,9 @@ class Note(StrEnum):
     TIME_IN_FUTURE = "time_in_future"
     SESSION_ID_EMPTY = "session_id_empty"
     SESSION_ID_TOO_LONG = "session_id_too_long"
+    SESSION_ID_WRONG_TYPE = "session_id_wrong_type"  # an array, a map, bytes, not-a-number, an infinity
+    INVALID_PARENT_ID = "invalid_parent_id"  # counts as a root
+    DIMENSIONS_CUT = "dimensions_cut"  # more tags, metadata or session attributes than are kept
     NUL_CHARACTER = "nul_character"
     MANY_ATTRIBUTES = "many_attributes"
     LARGE_RECORD = "large_record"
