@@ -1,0 +1,326 @@
+"""Kafka clients: what writes a partition's checkpoint, what the gateway sends with, what sinks read with.
+
+aiokafka is imported here and in the Faust modules, nowhere else. Topics: kafka_topics.py.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    KafkaError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    ProducerFenced,
+)
+from aiokafka.structs import OffsetAndMetadata
+
+from services.shared.errors import PermanentError, TransientError
+from services.shared.kafka_log import thin_logs
+from services.shared.room import Room
+
+LARGEST_RECORD = 32 << 20
+"""Bytes of the largest record we write: a dead letter holds the untouched bytes of one we could not read."""
+
+_BATCH = 512 << 10  # under the 1 MB that a broker takes by default; a larger record goes alone
+_BACKOFF_MS = 250  # aiokafka's 100 ms, times every partition's producer, is a busy loop while a broker is down
+_STOP_PATIENCE = 5.0  # an idempotent producer would otherwise wait for a broker that is gone for ever
+_RECORD_OVERHEAD = 100  # bytes around key and value in the log, and some reserve
+
+_log = logging.getLogger(__name__)
+
+
+class FencedError(PermanentError):
+    """A newer owner of the partition has started its producer: this one must not write any more."""
+
+
+class OutputRecord(Protocol):
+    """One record to produce (the stages' `Output`)."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes: ...
+    @property
+    def headers(self) -> tuple[tuple[str, bytes], ...]: ...
+
+
+class PartitionWriter(Protocol):
+    """The right to write what follows from one input partition. One task uses it at a time."""
+
+    async def start(self) -> None:
+        """Take the right from every older owner. Call before reading what they committed."""
+
+    async def commit(
+        self, outputs: Sequence[OutputRecord], changes: Sequence[tuple[bytes, bytes | None]], position: int
+    ) -> None:
+        """Make outputs, changed states and the input position durable together.
+
+        Raises `FencedError` for an older owner, `TransientError` or `PermanentError` for any
+        other failure; what became of the checkpoint is then unknown, and the writer unusable.
+        """
+
+    async def stop(self) -> None:
+        """Let go of connections. Safe after a failure and without a start."""
+
+
+def record_size(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> int:
+    """About how many bytes of a broker's log a record takes; the measure used with `Room`."""
+    return (
+        _RECORD_OVERHEAD
+        + len(key or b"")
+        + len(value or b"")
+        + sum(len(name) + len(text) + 8 for name, text in headers)
+    )
+
+
+class TransactionalWriter:
+    """Each commit is one Kafka transaction of the producer `transactional_id`; starting it fences older ones.
+
+    The changelog record goes into the partition of the changelog that has the input's number.
+    While the broker is unreachable a commit waits, for at most `patience` seconds.
+    """
+
+    def __init__(  # noqa: PLR0913 - plain values, by keyword
+        self,
+        bootstrap: str,
+        *,
+        transactional_id: str,
+        group: str,
+        input_topic: str,
+        partition: int,
+        changelog_topic: str | None,
+        transaction_timeout_ms: int,
+        patience: float = 120.0,
+    ) -> None:
+        self._group, self._input = group, TopicPartition(input_topic, partition)
+        self._changelog, self._patience = changelog_topic, patience
+        self._name = transactional_id
+        self._make = partial(
+            _producer,
+            bootstrap,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=transaction_timeout_ms,
+            compression_type="lz4",
+        )
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        self._producer = self._make()
+        async with _kafka_errors(f"starting producer {self._name}", self._patience):
+            await self._producer.start()
+
+    async def commit(
+        self, outputs: Sequence[OutputRecord], changes: Sequence[tuple[bytes, bytes | None]], position: int
+    ) -> None:
+        assert self._producer is not None, "start() comes first"
+        assert not changes or self._changelog is not None, "a stage without a changelog has no changes"
+        records: defaultdict[tuple[str, int], list[_Record]] = defaultdict(list)
+        for output in outputs:
+            records[output.topic, output.partition].append((output.key, output.value, output.headers))
+        if self._changelog is not None:
+            changelog = records[self._changelog, self._input.partition]
+            changelog += [(key, value, ()) for key, value in changes]
+        async with _kafka_errors(f"checkpoint of {self._name}", self._patience):
+            await self._producer.begin_transaction()
+            await asyncio.gather(*(self._send(*where, batch) for where, batch in records.items()))
+            await self._producer.send_offsets_to_transaction(
+                {self._input: OffsetAndMetadata(position, "")}, self._group
+            )
+            await self._producer.commit_transaction()
+
+    async def stop(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _stop(producer)
+
+    async def _send(self, topic: str, partition: int, records: "Sequence[_Record]") -> None:
+        """Write records of one partition in order, batch by batch; all are acknowledged afterwards.
+
+        Whole batches instead of `send` for each record: a third of the CPU.
+        """
+        assert self._producer is not None
+        await self._producer.partitions_for(topic)
+        acknowledged, batch = [], self._producer.create_batch()
+        for key, value, headers in records:
+            if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                acknowledged.append(await self._producer.send_batch(batch, topic, partition=partition))
+                batch = self._producer.create_batch()
+                assert batch.append(timestamp=None, key=key, value=value, headers=headers) is not None
+        if batch.record_count():
+            batch.close()
+            acknowledged.append(await self._producer.send_batch(batch, topic, partition=partition))
+        await asyncio.gather(*acknowledged)
+
+
+_Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
+
+
+class PlainWriter:
+    """The same order of writes on the embedded broker: no transaction, no fence, no changelog.
+
+    Takes room before each record, so `commit` waits while readers are too far behind. States
+    live in the process and go to a file at a clean stop, so `changes` and `position` are not written.
+    """
+
+    def __init__(self, bootstrap: str, room: Room) -> None:
+        self._make = partial(_producer, bootstrap)
+        self._room = room
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        self._producer = self._make()
+        async with _kafka_errors("starting an embedded producer", None):
+            await self._producer.start()
+
+    async def commit(
+        self, outputs: Sequence[OutputRecord], changes: Sequence[tuple[bytes, bytes | None]], position: int
+    ) -> None:
+        del changes, position
+        async with _kafka_errors("checkpoint on the embedded broker", None):
+            await asyncio.gather(*[await self._send(output) for output in outputs])
+
+    async def stop(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _stop(producer)
+
+    async def _send(self, output: OutputRecord) -> "asyncio.Future[Any]":
+        assert self._producer is not None, "start() comes first"
+        topic, partition = output.topic, output.partition
+        size = record_size(output.key, output.value, output.headers)
+        await self._room.take(topic, partition, size)
+
+        def report(future: "asyncio.Future[Any]") -> None:
+            # As soon as it is known: a later record of the same commit may wait for the readers to pass this one.
+            if future.cancelled() or future.exception() is not None:
+                self._room.give_back(topic, partition, size)
+            else:
+                self._room.wrote(topic, partition, future.result().offset, size)
+
+        sent: asyncio.Future[Any] = await self._producer.send(
+            topic, output.value, key=output.key, partition=partition, headers=list(output.headers)
+        )
+        sent.add_done_callback(report)
+        return sent
+
+
+class SpanProducer:
+    """The gateway's way into the spans topic: acknowledged by all replicas or not at all."""
+
+    def __init__(self, bootstrap: str, topic: str, *, embedded: bool, timeout: float) -> None:
+        self._topic, self._timeout = topic, timeout
+        self._make = partial(
+            _producer,
+            bootstrap,
+            enable_idempotence=not embedded,
+            linger_ms=5,
+            compression_type=None if embedded else "lz4",
+        )
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connect. Raises `TransientError` when no broker answers."""
+        self._producer = self._make()
+        async with _kafka_errors(f"connecting to write {self._topic}", self._timeout):
+            await self._producer.start()
+            await self._producer.partitions_for(self._topic)
+
+    def partitions(self) -> int:
+        """How many partitions the topic has now. Only after `start`."""
+        assert self._producer is not None, "start() comes first"
+        known = self._producer.client.cluster.partitions_for_topic(self._topic)
+        return max(1, len(known or ()))
+
+    async def send(self, partition: int, value: bytes) -> int:
+        """Write one record and return its offset once the broker has acknowledged it.
+
+        Raises `TransientError` when that takes longer than the timeout (the record may be
+        written all the same: a retry then makes a duplicate) and `PermanentError` for a record
+        that the broker will never take.
+        """
+        assert self._producer is not None, "start() comes first"
+        async with _kafka_errors(f"writing to {self._topic}/{partition}", self._timeout):
+            sent = await self._producer.send(self._topic, value, partition=partition)
+            offset: int = (await sent).offset
+        return offset
+
+    async def stop(self) -> None:
+        """Flush and let go. Safe without `start`."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _stop(producer)
+
+
+def make_consumer(
+    bootstrap: str, group: str, topic: str, *, embedded: bool, session_timeout_ms: int = 15_000
+) -> AIOKafkaConsumer:
+    """A group consumer for a sink, not yet started: whole fetches, committed records only, commits by hand.
+
+    The embedded broker has no transactions, so there every record is a committed one.
+    """
+    thin_logs()
+    return AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_uncommitted" if embedded else "read_committed",
+        max_partition_fetch_bytes=8 << 20,
+        fetch_max_wait_ms=200,
+        check_crcs=False,  # TCP and the broker check already; this is a third of the CPU of a fetch
+        session_timeout_ms=session_timeout_ms,
+        heartbeat_interval_ms=session_timeout_ms // 5,
+        max_poll_interval_ms=30 * 60_000,  # a sink that waits for ClickHouse keeps its partitions
+        retry_backoff_ms=_BACKOFF_MS,
+        metadata_max_age_ms=30_000,
+    )
+
+
+def _producer(bootstrap: str, **more: object) -> AIOKafkaProducer:
+    thin_logs()
+    return AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        acks="all",
+        max_batch_size=_BATCH,
+        max_request_size=LARGEST_RECORD,
+        retry_backoff_ms=_BACKOFF_MS,
+        metadata_max_age_ms=30_000,
+        **more,
+    )
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    try:
+        async with asyncio.timeout(_STOP_PATIENCE):
+            await producer.stop()
+    except TimeoutError:
+        _log.warning("a producer still had records for a broker that does not answer: given up")
+        await producer.client.close()
+
+
+@asynccontextmanager
+async def _kafka_errors(doing: str, patience: float | None) -> AsyncIterator[None]:
+    """Say what failed in the words of our error tree, after at most `patience` seconds."""
+    try:
+        async with asyncio.timeout(patience):
+            yield
+    except TimeoutError as error:
+        raise TransientError(f"{doing}: no answer from Kafka within {patience} s") from error
+    except (ProducerFenced, InvalidProducerEpoch, OutOfOrderSequenceNumber) as error:
+        raise FencedError(f"{doing}: a newer owner has taken over ({error!r})") from error
+    except MessageSizeTooLargeError as error:
+        raise PermanentError(f"{doing}: record too large, raise max.message.bytes of the topic ({error})") from error
+    except KafkaError as error:
+        raise TransientError(f"{doing}: {error!r}") from error
