@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from services.shared.model.live import LiveUpdate as LiveUpdate  # noqa: PLC0414 - stages name it from here
+
 
 @dataclass(frozen=True, slots=True)
 class InputRecord:
@@ -32,21 +34,6 @@ class Output:
     key: bytes | None
     value: bytes
     headers: tuple[tuple[str, bytes], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LiveUpdate:
-    """What changed of one session in the live view; `removed` windows were absorbed or expired.
-
-    `windows` and `turns` map ids (window id; window id + "/" + trace id) to the rollup's JSON.
-    """
-
-    project: str
-    session_id: str
-    first_seen_at: int
-    windows: dict[str, bytes] = field(default_factory=dict)
-    turns: dict[str, bytes] = field(default_factory=dict)
-    removed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +86,9 @@ class Stage(Protocol):
 
     def flush(self, moment: Moment) -> Flush:
         """Hand out what changed; afterwards the stage counts it as durable (failure ends the process)."""
+
+    def snapshot(self) -> Iterable[tuple[bytes, bytes]]:
+        """The whole state as changelog entries, for `restore`; of a stage without state, nothing."""
 
     @property
     def gauges(self) -> dict[str, float]:
