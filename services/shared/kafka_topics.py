@@ -1,0 +1,158 @@
+"""The topics Spanloom makes and the policies it needs on them."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from services.shared.errors import SettingsError, TransientError
+from services.shared.kafka import LARGEST_RECORD
+from services.shared.settings import Settings
+
+_TIMEOUT = 30.0
+_DAY_MS = 24 * 3600 * 1000
+
+
+def dead_letter_topic(topic: str) -> str:
+    """Where what can never be read of `topic` goes."""
+    return f"{topic}.dead-letter"
+
+
+def changelog_topic(app_id: str, stage: str) -> str:
+    """Where the states of a stage are kept."""
+    return f"{app_id}-{stage}-changelog"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic to make where it is missing. `replication` -1: the broker's default.
+
+    `required` is the part of `config` without which an existing topic must not be used.
+    """
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str] = field(default_factory=dict)
+    required: frozenset[str] = frozenset()
+
+
+def topic_specs(settings: Settings) -> list[TopicSpec]:
+    """Every topic of one installation. All have the same number of partitions, so that outputs can keep their number.
+
+    A record of the spans topic may be large (a Collector's batch of long prompts), and its dead
+    letter is a little larger. Timestamps are the broker's where they are part of the semantics.
+    """
+    count, replication = settings.topic_partitions, settings.topic_replication
+    timed = {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
+    large = {"max.message.bytes": str(LARGEST_RECORD)}
+    spans_dead, rollups_dead = dead_letter_topic(settings.spans_topic), dead_letter_topic(settings.rollups_topic)
+    return [
+        TopicSpec(settings.spans_topic, count, replication, {**timed, **large, **_days(7)}),
+        TopicSpec(settings.session_spans_topic, count, replication, {**timed, **_days(7)}),
+        TopicSpec(settings.rollups_topic, count, replication, {**timed, **_days(30)}),
+        TopicSpec(
+            changelog_topic(settings.app_id, "window"),
+            count,
+            replication,
+            {
+                "cleanup.policy": "compact",
+                # Only closed segments are compacted, and recovery reads everything that is not.
+                "segment.ms": str(10 * 60 * 1000),
+                "segment.bytes": str(64 << 20),
+                "min.cleanable.dirty.ratio": "0.2",
+                # A reader that is slower than this would miss a tombstone.
+                "delete.retention.ms": str(_DAY_MS),
+            },
+            frozenset({"cleanup.policy"}),
+        ),
+        TopicSpec(spans_dead, count, replication, {"cleanup.policy": "delete", **large, **_days(30)}),
+        TopicSpec(rollups_dead, count, replication, {"cleanup.policy": "delete", **large, **_days(30)}),
+    ]
+
+
+def _days(days: int) -> dict[str, str]:
+    return {"retention.ms": str(days * _DAY_MS)}
+
+
+async def ensure_topics(bootstrap: str, specs: Sequence[TopicSpec]) -> list[str]:
+    """Make the topics that are missing and return their names; look at those that are there.
+
+    Safe to call from several processes at once. Raises `SettingsError` for a topic whose required
+    configuration differs and for one that the broker refuses to make, `TransientError` when no
+    broker answers. The embedded broker makes topics on first use and must not be asked.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})
+    known = await _known_topics(admin, bootstrap)
+    missing = [spec for spec in specs if spec.name not in known]
+    created = await _create(admin, missing) if missing else []
+    await _check(admin, [spec for spec in specs if spec.required and spec.name not in created])
+    await _wait_until_known(admin, bootstrap, {spec.name for spec in specs})
+    return created
+
+
+async def partition_counts(bootstrap: str, topics: Iterable[str]) -> dict[str, int]:
+    """How many partitions each topic has. On the embedded broker asking makes the topic.
+
+    Raises `SettingsError` for a topic that does not exist, `TransientError` when no broker answers.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3, "allow.auto.create.topics": True})
+    counts = {}
+    for topic in topics:
+        counts[topic] = (await _known_topics(admin, bootstrap, topic)).get(topic, 0)
+        if not counts[topic]:
+            raise SettingsError(f"there is no topic {topic} on {bootstrap}: start the worker first or make it")
+    return counts
+
+
+async def _known_topics(admin: AdminClient, bootstrap: str, topic: str | None = None) -> dict[str, int]:
+    try:
+        metadata = await asyncio.to_thread(admin.list_topics, *([topic] if topic else []), timeout=_TIMEOUT)
+    except KafkaException as error:
+        raise TransientError(f"no Kafka broker answers at {bootstrap}: {error}") from error
+    return {name: len(found.partitions) for name, found in metadata.topics.items() if found.error is None}
+
+
+async def _create(admin: AdminClient, specs: Sequence[TopicSpec]) -> list[str]:
+    futures = admin.create_topics(
+        [NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config)) for spec in specs],
+        operation_timeout=_TIMEOUT,
+    )
+    created = []
+    for name, future in futures.items():
+        try:
+            await asyncio.wrap_future(future)
+        except KafkaException as error:
+            fault = error.args[0]
+            if fault.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                continue  # another process was quicker
+            if fault.retriable():
+                raise TransientError(f"making topic {name}: {fault.str()}") from error
+            raise SettingsError(f"the broker does not make topic {name}: {fault.str()}") from error
+        created.append(name)
+    return created
+
+
+async def _check(admin: AdminClient, specs: Sequence[TopicSpec]) -> None:
+    if not specs:
+        return
+    futures = admin.describe_configs([ConfigResource(ResourceType.TOPIC, spec.name) for spec in specs])
+    found = {resource.name: await asyncio.wrap_future(future) for resource, future in futures.items()}
+    faults = [
+        f"  topic {spec.name} has {name}={found[spec.name][name].value}, needed is {spec.config[name]}:"
+        f" change it, or name another topic"
+        for spec in specs
+        for name in sorted(spec.required)
+        if found[spec.name][name].value != spec.config[name]
+    ]
+    if faults:
+        raise SettingsError("topics that cannot be used:\n" + "\n".join(faults))
+
+
+async def _wait_until_known(admin: AdminClient, bootstrap: str, names: set[str]) -> None:
+    """A broker answers "created" before every broker knows the topic."""
+    async with asyncio.timeout(_TIMEOUT):
+        while not names <= (await _known_topics(admin, bootstrap)).keys():  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0.1)
