@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     )
 
     # the worker
+    epoch: int = Field(
+        1, ge=1, lt=1 << 15, description="High bits of every version; raise it when `session_spans` was made anew."
+    )
     instance_id: str = Field("", description="Static Kafka group membership: a stable name for this worker.")
     checkpoint_interval: Duration = Field("500ms", gt=0, description="How often outputs, states and position commit.")
     kafka_session_timeout: Duration = Field(

@@ -70,6 +70,9 @@ METRICS: Mapping[str, MetricDefinition] = {
     "spanloom_position_conflicts_total": MetricDefinition(
         "counter", "Times the group's offset differed from the state's position; the state's won.", ("stage",)
     ),
+    "spanloom_expired_records_total": MetricDefinition(
+        "counter", "Offsets that retention deleted before they were read: raise the topic's retention.", ("stage",)
+    ),
     "spanloom_live_errors_total": MetricDefinition("counter", "Live updates that Redis did not take."),
     # sinks
     "spanloom_sink_rows": MetricDefinition("histogram", "Rows of one insert.", ("sink", "table"), _ROWS),

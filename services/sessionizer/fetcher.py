@@ -1,0 +1,110 @@
+"""The bytes of owned partitions, through librdkafka.
+
+Faust and aiokafka hold the membership and never fetch; librdkafka fetches what is owned, from
+where each state stands, at a third of the cost (decisions/0001-membership-and-bytes.md).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, Message, TopicPartition
+
+from services.sessionizer.stage import InputRecord
+from services.shared.errors import PermanentError, TransientError
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+_PATIENCE = 0.1  # seconds to wait for records; also how long a revoke may have to wait for the lock
+_RECORDS = 200  # of one fetch; a record may be large, so this bounds memory
+
+
+class Fetcher:
+    """Fetches the partitions of one topic that are assigned to it. One task uses it at a time.
+
+    It belongs to no group that balances: `group` is only a name. The caller makes sure that
+    `assign` and `fetch` never overlap; a fetch on its way would swallow records of the new
+    assignment.
+    """
+
+    def __init__(self, bootstrap: str, group: str, topic: str, *, committed_only: bool) -> None:
+        self._topic = topic
+        self._caught_up: dict[int, bool] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"fetch-{topic}")
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": f"{group}-fetch",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                # Positions are ours and exist. One that does not is a fault to hear of, not to skip over.
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed" if committed_only else "read_uncommitted",
+                "enable.partition.eof": True,
+                "check.crcs": False,  # TCP and the broker check already; this is a third of the fetch's CPU
+                "queued.max.messages.kbytes": 32 << 10,
+                "fetch.wait.max.ms": 100,
+                "receive.message.max.bytes": 200 << 20,
+                "log_level": 3,
+            }
+        )
+
+    async def assign(self, positions: Mapping[int, int]) -> None:
+        """Fetch these partitions from these offsets, and no others. Blocks the loop for no I/O."""
+        self._caught_up = dict.fromkeys(positions, False)
+        await self._call(self._consumer.assign, [TopicPartition(self._topic, n, at) for n, at in positions.items()])
+
+    def caught_up(self, partition: int) -> bool:
+        """Whether the log had nothing more to read at the last fetch."""
+        return self._caught_up.get(partition, False)
+
+    async def fetch(self) -> dict[int, list[InputRecord]]:
+        """Records that are there by now, by partition in offset order; empty after 0.1 s without any.
+
+        Raises `TransientError` or `PermanentError` when librdkafka gives up on a partition.
+        """
+        batches: dict[int, list[InputRecord]] = {}
+        for message in await self._call(self._consumer.consume, _RECORDS, _PATIENCE):
+            number = message.partition()
+            assert number is not None
+            if message.error() is not None:
+                self._note(message)
+                continue
+            self._caught_up[number] = False
+            batches.setdefault(number, []).append(_input_record(message))
+        return batches
+
+    async def bounds(self, partition: int) -> tuple[int, int]:
+        """First and next offset of the partition's log, asked from the broker."""
+        where = TopicPartition(self._topic, partition)
+        bounds: tuple[int, int] | None = await self._call(self._consumer.get_watermark_offsets, where, 30.0)
+        if bounds is None or OFFSET_INVALID in bounds:
+            raise TransientError(f"the broker did not tell the bounds of {self._topic}/{partition} within 30 s")
+        return bounds
+
+    async def close(self) -> None:
+        await self._call(self._consumer.close)
+        self._thread.shutdown(wait=False)
+
+    async def _call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args, **kwargs))
+
+    def _note(self, message: Message) -> None:
+        error, number = message.error(), message.partition()
+        assert error is not None
+        assert number is not None
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own codes start with "_"
+            self._caught_up[number] = True
+        elif error.retriable():
+            raise TransientError(f"fetching {self._topic}/{number}: {error.str()}")
+        else:
+            raise PermanentError(f"fetching {self._topic}/{number}: {error.str()}")
+
+
+def _input_record(message: Message) -> InputRecord:
+    offset, (_, milliseconds) = message.offset(), message.timestamp()
+    assert offset is not None
+    return InputRecord(offset, milliseconds * 1_000_000, message.key(), message.value())

@@ -1,0 +1,55 @@
+"""Live updates on their way to Redis: for freshness only, so never in the way of a checkpoint."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from services.sessionizer.stage import LiveUpdate
+from services.shared.errors import TransientError
+from services.shared.telemetry import Telemetry
+
+_WAITING = 256  # batches; a Redis that is this far behind shows old values anyway
+_log = logging.getLogger(__name__)
+
+
+class LiveWriter(Protocol):
+    """Where live updates go."""
+
+    async def apply(self, updates: Sequence[LiveUpdate]) -> None:
+        """Raises `TransientError` when Redis does not take them."""
+
+
+class LiveFeed:
+    """Hands updates over in order from a bounded queue; what does not fit is dropped and counted."""
+
+    def __init__(self, writer: LiveWriter, telemetry: Telemetry) -> None:
+        self._writer, self._telemetry = writer, telemetry
+        self._queue: asyncio.Queue[Sequence[LiveUpdate]] = asyncio.Queue(_WAITING)
+        self._failing = False
+
+    def put(self, updates: Sequence[LiveUpdate]) -> None:
+        """Never waits, never fails."""
+        try:
+            self._queue.put_nowait(updates)
+        except asyncio.QueueFull:
+            self._telemetry.count("spanloom_live_errors_total", by=len(updates))
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            updates = await self._queue.get()
+            try:
+                await self._writer.apply(updates)
+            except TransientError as error:
+                self._telemetry.count("spanloom_live_errors_total", by=len(updates))
+                if not self._failing:
+                    _log.warning("live values are missing until Redis answers again: %s", error)
+                self._failing = True
+            else:
+                self._failing = False
+            self._queue.task_done()
+
+    async def drained(self) -> None:
+        """Wait until everything put so far was handed over or dropped."""
+        await self._queue.join()

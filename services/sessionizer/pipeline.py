@@ -1,0 +1,102 @@
+"""READ THIS FIRST: the way of a span through the worker.
+
+    otlp_spans ──► route ──► session_spans ──► window ──► session_rollups
+                     │                            │
+                     ▼                            ▼
+         otlp_spans.dead-letter       <app>-window-changelog, live view
+
+`route` decodes each record, corrects and judges each span, finds its session key and writes its
+facts to the partition of that key; every second it adds what time it is in its source. `window`
+folds the facts into session windows, closes them when the watermark says so, and publishes
+each window at a version. Both are pure (`Stage`); around them stand, from the outside in:
+
+    app.py         Faust: which partitions this worker owns
+    runner.py      one loop a stage: fetch, fold, checkpoint
+    fetcher.py     bytes from Kafka                 changelog.py   states back from Kafka
+    partition.py   one owned partition and its transaction
+    route_stage.py, window_stage.py, engine/        what it is all for
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import services
+from services.sessionizer.engine.policy import Policy
+from services.sessionizer.route_stage import RouteStage
+from services.sessionizer.stage import Stage
+from services.sessionizer.window_stage import WindowStage
+from services.shared.otlp.facts import Rules
+from services.shared.settings import Settings
+
+PartitionCounts = dict[str, int]
+"""Partitions by topic, as they are on the broker."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageDefinition:
+    """One stage: where it reads, how to make its pure part, and where its states are kept, if it has any."""
+
+    name: str
+    topic: str
+    build: Callable[[int], Stage]
+    changelog: str | None
+
+
+def dead_letter_topic(topic: str) -> str:
+    return f"{topic}.dead-letter"
+
+
+def changelog_topic(app_id: str, stage: str) -> str:
+    return f"{app_id}-{stage}-changelog"
+
+
+def route_definition(settings: Settings, counts: PartitionCounts) -> StageDefinition:
+    """Spans of one source partition to the partitions of their sessions. No state."""
+    dead_letters = dead_letter_topic(settings.spans_topic)
+    rules = Rules.of(
+        session_id_attributes=settings.session_id_attributes,
+        project_attributes=settings.project_attributes,
+        max_future=settings.max_future,
+    )
+
+    def build(partition: int) -> RouteStage:
+        return RouteStage(
+            rules,
+            partition=partition,
+            spans_topic=settings.spans_topic,
+            sources=counts[settings.spans_topic],
+            session_spans_topic=settings.session_spans_topic,
+            session_spans_partitions=counts[settings.session_spans_topic],
+            dead_letter_topic=dead_letters,
+            dead_letter_partitions=counts[dead_letters],
+            out_of_orderness=settings.out_of_orderness,
+            idle_after=settings.idle_after,
+            service_version=services.__version__,
+        )
+
+    return StageDefinition("route", settings.spans_topic, build, changelog=None)
+
+
+def window_definition(settings: Settings, counts: PartitionCounts, epoch: int) -> StageDefinition:
+    """Facts of one partition of sessions to windows at versions."""
+    policy = Policy(
+        gap=settings.gap,
+        gap_by_project=settings.gap_by_project,
+        allowed_lateness=settings.allowed_lateness,
+        max_duration=settings.max_duration,
+        max_spans=settings.max_spans,
+        snapshot_interval=settings.snapshot_interval,
+        source_timeout=settings.source_timeout,
+    )
+
+    def build(partition: int) -> WindowStage:
+        return WindowStage(
+            policy,
+            partition=partition,
+            rollups_topic=settings.rollups_topic,
+            rollups_partitions=counts[settings.rollups_topic],
+            epoch=epoch,
+        )
+
+    changelog = changelog_topic(settings.app_id, "window")
+    return StageDefinition("window", settings.session_spans_topic, build, changelog)

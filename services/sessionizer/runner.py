@@ -1,0 +1,156 @@
+"""One stage in one worker: fetch, fold, checkpoint, over the partitions it owns.
+
+A single task does all three in turn, under one lock, so nothing is folded while a checkpoint is
+on its way and nothing is fetched across a change of assignment. The other stage runs while
+this one waits.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+from services.sessionizer.fetcher import Fetcher
+from services.sessionizer.partition import Partition
+from services.sessionizer.stage import InputRecord, LiveUpdate
+from services.shared.clock import Clock
+from services.shared.telemetry import Telemetry
+
+_SLICE = 0.02  # seconds of folding after which others get a turn
+_log = logging.getLogger(__name__)
+
+TakeOver = Callable[[int], Awaitable[Partition]]
+"""Fences older owners of a partition, reads its state, and returns it ready to fold."""
+
+LiveFeed = Callable[[Sequence[LiveUpdate]], None]
+"""Takes updates of the live view, after the commit. Never waits, never fails."""
+
+Passed = Callable[[int, int], None]
+"""Told (partition, position) when everything below the position is done with."""
+
+
+class StageRunner:
+    """Owns partitions of one topic. `pause`, `resume` and `drain` may be called from other tasks."""
+
+    def __init__(
+        self,
+        name: str,
+        fetcher: Fetcher,
+        take_over: TakeOver,
+        *,
+        checkpoint_interval: float,
+        live: LiveFeed,
+        passed: Passed,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self.name = name
+        self.owned: dict[int, Partition] = {}
+        self._fetcher, self._take_over = fetcher, take_over
+        self._interval, self._live, self._passed = checkpoint_interval, live, passed
+        self._clock, self._telemetry = clock, telemetry
+        self._lock = asyncio.Lock()
+        self._flowing = asyncio.Event()
+        self._loading: list[asyncio.Task[Partition]] = []
+        self._drained = False
+        self._next_checkpoint = 0.0
+
+    @property
+    def is_flowing(self) -> bool:
+        """Whether the partitions are assigned, their states are read back and records flow."""
+        return self._flowing.is_set()
+
+    async def run(self) -> None:
+        """Until drained or cancelled. Any exception means that the process must end."""
+        while not self._drained:
+            await self._flowing.wait()
+            async with self._lock:
+                if self._flowing.is_set() and not self._drained:
+                    await self._turn()
+
+    async def _turn(self) -> None:
+        batches = await self._fetcher.fetch()
+        if not self._flowing.is_set():
+            return  # paused meanwhile: resume() fetches again from where the states stand
+        await self._fold(batches)
+        if self._clock.monotonic() >= self._next_checkpoint or any(p.is_heavy for p in self.owned.values()):
+            await self._checkpoint()
+
+    async def _fold(self, batches: dict[int, list[InputRecord]]) -> None:
+        slice_ends = self._clock.monotonic() + _SLICE
+        for number, records in batches.items():
+            partition = self.owned[number]
+            for record in records:
+                partition.fold(record)
+                if partition.is_heavy:
+                    await self._commit(partition)
+                if self._clock.monotonic() > slice_ends:
+                    await asyncio.sleep(0)
+                    slice_ends = self._clock.monotonic() + _SLICE
+
+    async def _checkpoint(self, *, drain: bool = False) -> None:
+        await asyncio.gather(*(self._commit(partition, drain=drain) for partition in self.owned.values()))
+        for partition in self.owned.values():
+            partition.report()
+        self._next_checkpoint = self._clock.monotonic() + self._interval
+
+    async def _commit(self, partition: Partition, *, drain: bool = False) -> None:
+        flush = await partition.checkpoint(caught_up=self._fetcher.caught_up(partition.number), drain=drain)
+        self._passed(partition.number, partition.position)
+        if flush.live:
+            self._live(flush.live)
+
+    async def pause(self) -> None:
+        """Partitions may be taken away: stop fetching, abandon loads, commit what was folded."""
+        for load in self._loading:
+            load.cancel()
+        self._flowing.clear()
+        async with self._lock:
+            await self._fetcher.assign({})
+            await self._checkpoint()
+
+    async def take(self, numbers: Collection[int], *, kept: Collection[int]) -> bool:
+        """Own exactly `numbers`; those of `kept` go on with the state they have. False: abandoned by a `pause`."""
+        async with self._lock:
+            for number in set(self.owned) - set(kept):
+                await self.owned.pop(number).close()
+            new = sorted(set(numbers) - set(self.owned))
+            self._loading = [asyncio.ensure_future(self._take_over(number)) for number in new]
+            complete = await self._loaded()
+            self._telemetry.set("spanloom_owned_partitions", len(self.owned), self.name)
+            _log.info("%s owns partitions %s (%s kept)", self.name, sorted(self.owned), sorted(set(kept)))
+            return complete
+
+    async def _loaded(self) -> bool:
+        results = await asyncio.gather(*self._loading, return_exceptions=True)
+        loads, self._loading = self._loading, []
+        for result in results:
+            if isinstance(result, Partition):
+                self.owned[result.number] = result
+        faults = [r for r in results if isinstance(r, BaseException) and not isinstance(r, asyncio.CancelledError)]
+        if faults:
+            raise faults[0]
+        return not any(load.cancelled() for load in loads)
+
+    async def resume(self) -> None:
+        """Fetch what is owned, each from where its state stands."""
+        async with self._lock:
+            await self._fetcher.assign({p.number: p.position for p in self.owned.values()})
+            self._flowing.set()
+
+    async def drain(self) -> Sequence[Partition]:
+        """Stop for good: one last checkpoint, then give up every partition. Returns them, for their states.
+
+        A second call does nothing and returns nothing.
+        """
+        if self._drained:
+            return []
+        self._drained = True
+        self._flowing.clear()
+        async with self._lock:
+            await self._checkpoint(drain=True)
+            partitions, self.owned = list(self.owned.values()), {}
+            for partition in partitions:
+                await partition.close()
+            await self._fetcher.close()
+        self._flowing.set()  # lets run() see that it is over
+        return partitions

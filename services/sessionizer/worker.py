@@ -1,0 +1,191 @@
+"""The worker: `route` and `window` as stages of one Faust application.
+
+Composition only; the flow is in pipeline.py.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from services.sessionizer.app import GroupMember, MembershipApp
+from services.sessionizer.changelog import Entry, committed_position, read_changelog
+from services.sessionizer.fetcher import Fetcher
+from services.sessionizer.live_feed import LiveFeed, LiveWriter
+from services.sessionizer.partition import Partition
+from services.sessionizer.pipeline import PartitionCounts, StageDefinition, route_definition, window_definition
+from services.sessionizer.runner import StageRunner
+from services.sessionizer.stage import Stage
+from services.shared.clock import Clock
+from services.shared.errors import PermanentError
+from services.shared.kafka import PartitionWriter, PlainWriter, TransactionalWriter
+from services.shared.room import Room
+from services.shared.settings import Settings
+from services.shared.telemetry import Telemetry
+
+_log = logging.getLogger(__name__)
+_SECOND = 10**9
+
+SavedStates = dict[int, list[Entry]]
+"""States of `window` by partition, as changelog entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedLog:
+    """What differs on the embedded broker: room instead of retention, a file instead of a changelog.
+
+    `saved` holds the states of the last clean stop; `epoch` is that of the new, empty log.
+    """
+
+    room: Room
+    saved: Mapping[int, Sequence[Entry]]
+    epoch: int
+
+
+class Worker:
+    """`start`, then `run` until it returns or raises, then (only if it returned) `drain`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        bootstrap: str,
+        counts: PartitionCounts,
+        *,
+        live: LiveWriter,
+        clock: Clock,
+        telemetry: Telemetry,
+        embedded: EmbeddedLog | None = None,
+    ) -> None:
+        self._settings, self._bootstrap = settings, bootstrap
+        self._clock, self._telemetry, self._embedded = clock, telemetry, embedded
+        self._feed = LiveFeed(live, telemetry)
+        self._loops: list[asyncio.Future[None]] = []
+        epoch = embedded.epoch if embedded else settings.epoch
+        self._route = self._runner(route_definition(settings, counts))
+        self._window = self._runner(window_definition(settings, counts, epoch))
+        self._app = MembershipApp(
+            GroupMember(
+                bootstrap=bootstrap,
+                app_id=settings.app_id,
+                instance_id=settings.instance_id,
+                session_timeout=settings.kafka_session_timeout / _SECOND,
+                data_dir=settings.data_dir,
+            ),
+            {settings.spans_topic: self._route, settings.session_spans_topic: self._window},
+        )
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether this worker has been assigned its partitions and has read back their states."""
+        return self._route.is_flowing and self._window.is_flowing
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Join the group and work until `stop` is set. Raises what makes further work unsafe."""
+        await self._app.start()
+        self._loops = [
+            asyncio.ensure_future(loop) for loop in (self._route.run(), self._window.run(), self._feed.run())
+        ]
+        stopped = asyncio.ensure_future(stop.wait())
+        crashed = asyncio.ensure_future(self._app.crash_heard())
+        ends = {stopped, crashed, self._app.failed, *self._loops}
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        for task in done - {stopped}:
+            await task  # raises what ended it
+        crashed.cancel()
+
+    async def drain_route(self) -> None:
+        """Commit what `route` has folded and give up its partitions; `window` goes on."""
+        await self._route.drain()
+
+    async def drain(self) -> SavedStates:
+        """Last checkpoints of what still runs, leave the group, give back the states of `window`."""
+        await self._route.drain()
+        states = {p.number: list(p.stage.snapshot()) for p in await self._window.drain()}
+        await self._feed.drained()
+        for loop in self._loops:
+            loop.cancel()
+        await self._app.stop()
+        return states
+
+    def _runner(self, definition: StageDefinition) -> StageRunner:
+        fetcher = Fetcher(
+            self._bootstrap, self._settings.app_id, definition.topic, committed_only=self._embedded is None
+        )
+
+        async def take_over(number: int) -> Partition:
+            return await self._take_over(definition, fetcher, number)
+
+        def passed(number: int, position: int) -> None:
+            if self._embedded is not None:
+                self._embedded.room.passed(definition.name, definition.topic, number, position)
+
+        return StageRunner(
+            definition.name,
+            fetcher,
+            take_over,
+            checkpoint_interval=self._settings.checkpoint_interval / _SECOND,
+            live=self._feed.put,
+            passed=passed,
+            clock=self._clock,
+            telemetry=self._telemetry,
+        )
+
+    async def _take_over(self, definition: StageDefinition, fetcher: Fetcher, number: int) -> Partition:
+        """Fence every older owner, then read what they committed: states and position are of one transaction."""
+        async with AsyncExitStack() as abandoned:
+            writer = self._writer(definition, number)
+            abandoned.push_async_callback(writer.stop)
+            await writer.start()
+            stage = definition.build(number)
+            position = await self._restore(definition, fetcher, number, stage)
+            abandoned.pop_all()
+        return Partition(number, definition.name, stage, writer, position, clock=self._clock, telemetry=self._telemetry)
+
+    def _writer(self, definition: StageDefinition, number: int) -> PartitionWriter:
+        if self._embedded is not None:
+            return PlainWriter(self._bootstrap, room=self._embedded.room)
+        return TransactionalWriter(
+            self._bootstrap,
+            transactional_id=f"{self._settings.app_id}-{definition.name}-{number}",
+            group=self._settings.app_id,
+            input_topic=definition.topic,
+            partition=number,
+            changelog_topic=definition.changelog,
+            transaction_timeout_ms=self._settings.transaction_timeout // 1_000_000,
+        )
+
+    async def _restore(self, definition: StageDefinition, fetcher: Fetcher, number: int, stage: Stage) -> int:
+        if self._embedded is not None:
+            if definition.changelog is not None:
+                stage.restore(self._embedded.saved.get(number, ()))
+            return stage.restored() or 0
+        if definition.changelog is not None:
+            group = self._settings.app_id
+            async for entries in read_changelog(self._bootstrap, group, definition.changelog, number):
+                stage.restore(entries)
+                self._telemetry.count("spanloom_restored_entries_total", definition.name, by=len(entries))
+        return await self._position(definition, fetcher, number, stage.restored())
+
+    async def _position(self, definition: StageDefinition, fetcher: Fetcher, number: int, ours: int | None) -> int:
+        """Where to go on: where the state stands, else where the group stands, else where the log begins."""
+        where = f"{definition.topic}/{number}"
+        committed = await committed_position(self._bootstrap, self._settings.app_id, definition.topic, number)
+        first, end = await fetcher.bounds(number)
+        if ours is not None and committed is not None and ours != committed:
+            self._telemetry.count("spanloom_position_conflicts_total", definition.name)
+            _log.warning("%s: the group's offset is %d, the state stands at %d and wins", where, committed, ours)
+        position = next((known for known in (ours, committed) if known is not None), first)
+        if position > end:
+            raise PermanentError(
+                f"{where} ends at {end}, before our position {position}: the topic was made anew. "
+                f"Set SPANLOOM_EPOCH higher than before to begin again with the states as they are"
+            )
+        if position < first:
+            self._telemetry.count("spanloom_expired_records_total", definition.name, by=first - position)
+            _log.error(
+                "%s: records %d to %d expired before they were read; raise its retention", where, position, first
+            )
+            position = first
+        return position
