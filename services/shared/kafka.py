@@ -91,7 +91,7 @@ class TransactionalWriter:
     While the broker is unreachable a commit waits, for at most `patience` seconds.
     """
 
-    def __init__(  # noqa: PLR0913 - plain values, by keyword
+    def __init__(
         self,
         bootstrap: str,
         *,
