@@ -25,7 +25,8 @@ from services.sessionizer.engine.policy import Policy
 from services.sessionizer.route_stage import RouteStage
 from services.sessionizer.stage import Stage
 from services.sessionizer.window_stage import WindowStage
-from services.shared.otlp.facts import Rules
+from services.shared.kafka_topics import changelog_topic, dead_letter_topic
+from services.shared.otlp.rules import Rules
 from services.shared.settings import Settings
 
 PartitionCounts = dict[str, int]
@@ -42,18 +43,10 @@ class StageDefinition:
     changelog: str | None
 
 
-def dead_letter_topic(topic: str) -> str:
-    return f"{topic}.dead-letter"
-
-
-def changelog_topic(app_id: str, stage: str) -> str:
-    return f"{app_id}-{stage}-changelog"
-
-
 def route_definition(settings: Settings, counts: PartitionCounts) -> StageDefinition:
     """Spans of one source partition to the partitions of their sessions. No state."""
     dead_letters = dead_letter_topic(settings.spans_topic)
-    rules = Rules.of(
+    rules = Rules(
         session_id_attributes=settings.session_id_attributes,
         project_attributes=settings.project_attributes,
         max_future=settings.max_future,

@@ -113,6 +113,13 @@ class BoundedRoom:
             state.positions[reader] = max(position, state.positions[reader])
             self._drop_passed(topic, partition, state)
 
+    async def emptied(self, topic: str) -> None:
+        """Wait until every record of the topic was passed by all its readers."""
+        while busy := [n for (name, n), state in self._partitions.items() if name == topic and state.records]:
+            freed = self._freed[topic, busy[0]]
+            freed.clear()
+            await freed.wait()
+
     def _partition(self, topic: str, partition: int) -> _Partition | None:
         if topic not in self._readers:
             return None

@@ -75,7 +75,7 @@ METRICS: Mapping[str, MetricDefinition] = {
     ),
     "spanloom_live_errors_total": MetricDefinition("counter", "Live updates that Redis did not take."),
     # sinks
-    "spanloom_sink_rows": MetricDefinition("histogram", "Rows of one insert.", ("sink", "table"), _ROWS),
+    "spanloom_sink_batch_rows": MetricDefinition("histogram", "Rows of one insert.", ("sink", "table"), _ROWS),
     "spanloom_sink_rows_total": MetricDefinition("counter", "Rows inserted.", ("sink", "table")),
     "spanloom_sink_insert_seconds": MetricDefinition(
         "histogram", "Duration of one insert.", ("sink", "table"), _SECONDS
