@@ -7,7 +7,7 @@ commits nothing: its tables, acks and commits lose records (decisions/0001-membe
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import faust
@@ -31,7 +31,6 @@ class GroupMember:
     app_id: str
     instance_id: str
     session_timeout: float
-    data_dir: Path
 
 
 class MembershipApp(faust.App):
@@ -42,10 +41,11 @@ class MembershipApp(faust.App):
     """
 
     def __init__(self, member: GroupMember, runners: Mapping[str, StageRunner]) -> None:
+        self._datadir = TemporaryDirectory(prefix="spanloom-faust-")  # Faust insists on one; nothing is kept there
         super().__init__(
             member.app_id,
             broker=f"kafka://{member.bootstrap}",
-            datadir=str(member.data_dir / "faust"),
+            datadir=self._datadir.name,
             table_standby_replicas=0,
             topic_allow_declare=False,
             topic_disable_leader=True,

@@ -7,9 +7,9 @@ this one waits.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Protocol
 
-from services.sessionizer.fetcher import Fetcher
 from services.sessionizer.partition import Partition
 from services.sessionizer.stage import InputRecord, LiveUpdate
 from services.shared.clock import Clock
@@ -17,6 +17,23 @@ from services.shared.telemetry import Telemetry
 
 _SLICE = 0.02  # seconds of folding after which others get a turn
 _log = logging.getLogger(__name__)
+
+
+class RecordSource(Protocol):
+    """Where records come from (`fetcher.Fetcher`)."""
+
+    async def assign(self, positions: Mapping[int, int]) -> None:
+        """Fetch these partitions from these offsets, and no others."""
+
+    async def fetch(self) -> dict[int, list[InputRecord]]:
+        """Records that are there by now, by partition in offset order."""
+
+    def caught_up(self, partition: int) -> bool:
+        """Whether the log had nothing more to read at the last fetch."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
 
 TakeOver = Callable[[int], Awaitable[Partition]]
 """Fences older owners of a partition, reads its state, and returns it ready to fold."""
@@ -34,7 +51,7 @@ class StageRunner:
     def __init__(
         self,
         name: str,
-        fetcher: Fetcher,
+        source: RecordSource,
         take_over: TakeOver,
         *,
         checkpoint_interval: float,
@@ -45,7 +62,7 @@ class StageRunner:
     ) -> None:
         self.name = name
         self.owned: dict[int, Partition] = {}
-        self._fetcher, self._take_over = fetcher, take_over
+        self._source, self._take_over = source, take_over
         self._interval, self._live, self._passed = checkpoint_interval, live, passed
         self._clock, self._telemetry = clock, telemetry
         self._lock = asyncio.Lock()
@@ -68,7 +85,7 @@ class StageRunner:
                     await self._turn()
 
     async def _turn(self) -> None:
-        batches = await self._fetcher.fetch()
+        batches = await self._source.fetch()
         if not self._flowing.is_set():
             return  # paused meanwhile: resume() fetches again from where the states stand
         await self._fold(batches)
@@ -94,7 +111,7 @@ class StageRunner:
         self._next_checkpoint = self._clock.monotonic() + self._interval
 
     async def _commit(self, partition: Partition, *, drain: bool = False) -> None:
-        flush = await partition.checkpoint(caught_up=self._fetcher.caught_up(partition.number), drain=drain)
+        flush = await partition.checkpoint(caught_up=self._source.caught_up(partition.number), drain=drain)
         self._passed(partition.number, partition.position)
         if flush.live:
             self._live(flush.live)
@@ -105,7 +122,7 @@ class StageRunner:
             load.cancel()
         self._flowing.clear()
         async with self._lock:
-            await self._fetcher.assign({})
+            await self._source.assign({})
             await self._checkpoint()
 
     async def take(self, numbers: Collection[int], *, kept: Collection[int]) -> bool:
@@ -134,7 +151,7 @@ class StageRunner:
     async def resume(self) -> None:
         """Fetch what is owned, each from where its state stands."""
         async with self._lock:
-            await self._fetcher.assign({p.number: p.position for p in self.owned.values()})
+            await self._source.assign({p.number: p.position for p in self.owned.values()})
             self._flowing.set()
 
     async def drain(self) -> Sequence[Partition]:
@@ -151,6 +168,6 @@ class StageRunner:
             partitions, self.owned = list(self.owned.values()), {}
             for partition in partitions:
                 await partition.close()
-            await self._fetcher.close()
+            await self._source.close()
         self._flowing.set()  # lets run() see that it is over
         return partitions

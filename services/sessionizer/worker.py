@@ -70,7 +70,6 @@ class Worker:
                 app_id=settings.app_id,
                 instance_id=settings.instance_id,
                 session_timeout=settings.kafka_session_timeout / _SECOND,
-                data_dir=settings.data_dir,
             ),
             {settings.spans_topic: self._route, settings.session_spans_topic: self._window},
         )
