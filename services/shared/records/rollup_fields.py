@@ -1,0 +1,65 @@
+"""Windows and turns back from their fields, be they JSON of the live view or rows of ClickHouse.
+
+Unknown fields are those of a newer writer and ignored; absent ones have their default, so
+that readers and writers can be upgraded in any order.
+"""
+
+from collections.abc import Mapping
+from decimal import Context, Decimal
+from typing import Any
+
+import orjson
+
+from services.shared.model.rollup import CloseReason, TurnRollup, Usage, WindowRollup, WindowState
+from services.shared.model.span import PICODOLLARS
+
+_EXACT = Context(prec=76)
+_USAGE = frozenset(Usage.__dataclass_fields__)
+_COSTS = frozenset(name for name in _USAGE if name.endswith("_cost"))
+_WINDOW = frozenset(WindowRollup.__dataclass_fields__)
+_TURN = frozenset(TurnRollup.__dataclass_fields__)
+
+
+def window_of(fields: Mapping[str, Any]) -> WindowRollup:
+    """Raises `TypeError` or `ValueError` for fields that no writer of ours writes."""
+    own = {name: value for name, value in fields.items() if name in _WINDOW}
+    own["is_deleted"] = bool(own.get("is_deleted", False))
+    own["is_late"] = bool(own.get("is_late", False))
+    own["state"] = WindowState(own.get("state", WindowState.OPEN))
+    own["close_reason"] = CloseReason(own.get("close_reason", CloseReason.NONE))
+    own["total_cost_by_model"] = {
+        model: picodollars(cost) for model, cost in own.get("total_cost_by_model", {}).items()
+    }
+    own["turn_latency_buckets"] = {
+        int(bucket): int(count) for bucket, count in own.get("turn_latency_buckets", {}).items()
+    }
+    return WindowRollup(**own, usage=_usage(fields))
+
+
+def turn_of(fields: Mapping[str, Any]) -> TurnRollup:
+    """Raises `TypeError` or `ValueError` for fields that no writer of ours writes."""
+    own = {name: value for name, value in fields.items() if name in _TURN}
+    own["is_deleted"] = bool(own.get("is_deleted", False))
+    own["has_error"] = bool(own.get("has_error", False))
+    return TurnRollup(**own, usage=_usage(fields))
+
+
+def window_from_json(data: bytes) -> WindowRollup:
+    """One window as `rollups.window_json` writes it."""
+    return window_of(orjson.loads(data))
+
+
+def turn_from_json(data: bytes) -> TurnRollup:
+    """One turn as `rollups.turn_json` writes it."""
+    return turn_of(orjson.loads(data))
+
+
+def picodollars(dollars: str | Decimal) -> int:
+    """Inverse of `rollups.dollars`."""
+    return int(_EXACT.multiply(Decimal(dollars), PICODOLLARS))
+
+
+def _usage(fields: Mapping[str, Any]) -> Usage:
+    return Usage(
+        **{name: picodollars(fields[name]) if name in _COSTS else fields[name] for name in _USAGE if name in fields}
+    )
