@@ -6,6 +6,10 @@ from collections import Counter
 
 import pytest
 
+from tests.support.kafka.fixtures import embedded_kafka, kafka, own_kafka
+
+__all__ = ["embedded_kafka", "kafka", "own_kafka"]
+
 TOOLS = {"kafka": ("java", "mvn"), "go": ("go",)}
 """What a test with this marker needs on the machine, besides the packages of the lock file."""
 
