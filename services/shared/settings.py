@@ -41,6 +41,12 @@ def _comma_list(value: Any) -> Any:
 Duration = Annotated[int, BeforeValidator(parse_duration)]
 """Nanoseconds, written as a duration."""
 
+
+def _written(text: str) -> Any:
+    """A default as a person writes it: read by the same parser, shown so in the settings table."""
+    return text
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 """A comma-separated list in the environment, an array in TOML."""
 
@@ -72,18 +78,30 @@ class Settings(BaseSettings):
     )
 
     # sessions (the policy of the engine)
-    gap: Duration = Field("30m", gt=0, description="Longest silence inside one window.")
+    gap: Duration = Field(_written("30m"), gt=0, description="Longest silence inside one window.")
     gap_by_project: dict[str, Duration] = Field(
         default_factory=dict, description='Other gaps by project, as JSON: `{"voice-bot": "5m"}`.'
     )
-    allowed_lateness: Duration = Field("1h", ge=0, description="How long a closed window is held and corrected.")
-    max_duration: Duration = Field("24h", gt=0, description="A window this long is sealed and closed.")
+    allowed_lateness: Duration = Field(
+        _written("1h"), ge=0, description="How long a closed window is held and corrected."
+    )
+    max_duration: Duration = Field(_written("24h"), gt=0, description="A window this long is sealed and closed.")
     max_spans: int = Field(50_000, ge=1, description="A window of this many spans is sealed and closed.")
-    snapshot_interval: Duration = Field("30s", ge=0, description="How often an open window's changes are emitted.")
-    out_of_orderness: Duration = Field("10s", ge=0, description="How far the watermark stays behind the latest span.")
-    idle_after: Duration = Field("5s", gt=0, description="A caught-up source silent this long lets time go on.")
-    source_timeout: Duration = Field("10m", gt=0, description="A source unheard this long no longer holds time back.")
-    max_future: Duration = Field("10m", ge=0, description="A span may end this long after its record's timestamp.")
+    snapshot_interval: Duration = Field(
+        _written("30s"), ge=0, description="How often an open window's changes are emitted."
+    )
+    out_of_orderness: Duration = Field(
+        _written("10s"), ge=0, description="How far the watermark stays behind the latest span."
+    )
+    idle_after: Duration = Field(
+        _written("5s"), gt=0, description="A caught-up source silent this long lets time go on."
+    )
+    source_timeout: Duration = Field(
+        _written("10m"), gt=0, description="A source unheard this long no longer holds time back."
+    )
+    max_future: Duration = Field(
+        _written("10m"), ge=0, description="A span may end this long after its record's timestamp."
+    )
     session_id_attributes: Names = Field(
         (), description="Attributes read for the session id, in order. Empty: the built-in list."
     )
@@ -96,16 +114,20 @@ class Settings(BaseSettings):
         1, ge=1, lt=1 << 15, description="High bits of every version; raise it when `session_spans` was made anew."
     )
     instance_id: str = Field("", description="Static Kafka group membership: a stable name for this worker.")
-    checkpoint_interval: Duration = Field("500ms", gt=0, description="How often outputs, states and position commit.")
-    kafka_session_timeout: Duration = Field(
-        "15s", ge=10**9, description="A silent worker loses its partitions after this."
+    checkpoint_interval: Duration = Field(
+        _written("500ms"), gt=0, description="How often outputs, states and position commit."
     )
-    transaction_timeout: Duration = Field("30s", ge=10**9, description="The broker aborts an older open transaction.")
-    drain_timeout: Duration = Field("60s", gt=0, description="SIGTERM: the clean stop may take this long.")
+    kafka_session_timeout: Duration = Field(
+        _written("15s"), ge=10**9, description="A silent worker loses its partitions after this."
+    )
+    transaction_timeout: Duration = Field(
+        _written("30s"), ge=10**9, description="The broker aborts an older open transaction."
+    )
+    drain_timeout: Duration = Field(_written("60s"), gt=0, description="SIGTERM: the clean stop may take this long.")
 
     # sinks
     span_storage: Literal["all", "roots", "off"] = Field("all", description="Which spans the span sink stores.")
-    sink_flush_interval: Duration = Field("500ms", gt=0, description="A sink inserts at least this often.")
+    sink_flush_interval: Duration = Field(_written("500ms"), gt=0, description="A sink inserts at least this often.")
     sink_batch_rows: int = Field(10_000, ge=1, description="A sink inserts at this many rows.")
 
     # HTTP
@@ -116,7 +138,9 @@ class Settings(BaseSettings):
         9464, ge=0, le=65535, description="Port of /metrics, /healthz, /readyz of worker and sink."
     )
     max_request_bytes: int = Field(16 << 20, ge=1024, description="Largest body the gateway takes, unpacked.")
-    gateway_timeout: Duration = Field("10s", gt=0, description="The gateway answers 503 when Kafka takes longer.")
+    gateway_timeout: Duration = Field(
+        _written("10s"), gt=0, description="The gateway answers 503 when Kafka takes longer."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
 
     @model_validator(mode="after")
