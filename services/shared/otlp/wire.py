@@ -1,0 +1,131 @@
+"""Why bytes are no protobuf message: what the protobuf library does not tell.
+
+The library is the only judge of whether bytes decode; this scanner looks at bytes that it
+refused, once, and names the first fault.
+"""
+
+from dataclasses import dataclass
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from services.shared.model.outcome import DeadLetterReason
+
+MAX_DEPTH = 100
+"""Messages inside messages, as in the protobuf library."""
+
+_MAX_VARINT_BYTES = 10
+
+
+class _FaultError(Exception):
+    def __init__(self, reason: DeadLetterReason, offset: int, what: str) -> None:
+        super().__init__(f"{what} at byte {offset}")
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class _Reader:
+    data: bytes
+    position: int = 0
+
+    def varint(self, end: int) -> int:
+        result = 0
+        for index in range(_MAX_VARINT_BYTES):
+            self._need(1, end)
+            byte = self.data[self.position]
+            self.position += 1
+            result |= (byte & 0x7F) << (7 * index)
+            if byte < 0x80:  # noqa: PLR2004 - the continuation bit
+                return result
+        raise _FaultError(DeadLetterReason.INVALID_PROTOBUF, self.position, "a number of more than 10 bytes")
+
+    def skip(self, size: int, end: int) -> None:
+        self._need(size, end)
+        self.position += size
+
+    def _need(self, size: int, end: int) -> None:
+        if self.position + size <= end:
+            return
+        if end == len(self.data):
+            raise _FaultError(DeadLetterReason.TRUNCATED, end, "the record ends inside a field")
+        raise _FaultError(DeadLetterReason.INVALID_PROTOBUF, end, "a field runs past the end of its message")
+
+
+def diagnose(data: bytes, descriptor: Descriptor) -> tuple[DeadLetterReason, str]:
+    """The first fault of bytes that the library does not decode as a message of this type.
+
+    Without a known field before the fault it is some other format: `NOT_AN_EXPORT_REQUEST`.
+    """
+    reader = _Reader(data)
+    is_ours = False
+    try:
+        while reader.position < len(data):
+            tag = reader.varint(len(data))
+            field = descriptor.fields_by_number.get(tag >> 3)
+            is_ours = is_ours or field is not None
+            _value(reader, len(data), tag, field, MAX_DEPTH)
+    except _FaultError as fault:
+        return fault.reason if is_ours else DeadLetterReason.NOT_AN_EXPORT_REQUEST, str(fault)
+    return DeadLetterReason.INVALID_PROTOBUF, "the protobuf library refuses it"
+
+
+def has_known_field(data: bytes, descriptor: Descriptor) -> bool:
+    """Whether well-formed bytes name a field of this type at the top level, be it with a wrong wire type."""
+    reader = _Reader(data)
+    while reader.position < len(data):
+        tag = reader.varint(len(data))
+        if tag >> 3 in descriptor.fields_by_number:
+            return True
+        _value(reader, len(data), tag, None, MAX_DEPTH)
+    return False
+
+
+def _message(reader: _Reader, end: int, descriptor: Descriptor, depth: int) -> None:
+    while reader.position < end:
+        tag = reader.varint(end)
+        _value(reader, end, tag, descriptor.fields_by_number.get(tag >> 3), depth)
+
+
+def _value(reader: _Reader, end: int, tag: int, field: FieldDescriptor | None, depth: int) -> None:
+    start = reader.position
+    if tag >> 3 == 0:
+        raise _FaultError(DeadLetterReason.INVALID_PROTOBUF, start, "field number 0")
+    match tag & 7:  # the wire type
+        case 0:
+            reader.varint(end)
+        case 1:
+            reader.skip(8, end)
+        case 5:
+            reader.skip(4, end)
+        case 2:
+            size = reader.varint(end)
+            begin = reader.position
+            reader.skip(size, end)
+            if field is not None:
+                _content(reader, begin, field, depth)
+        case 3:
+            _group(reader, end, tag, depth)
+        case wire_type:
+            raise _FaultError(DeadLetterReason.INVALID_WIRE_TYPE, start, f"wire type {wire_type} where a field begins")
+
+
+def _content(reader: _Reader, begin: int, field: FieldDescriptor, depth: int) -> None:
+    end = reader.position
+    if field.message_type is not None:
+        if depth == 0:
+            raise _FaultError(DeadLetterReason.INVALID_PROTOBUF, begin, f"more than {MAX_DEPTH} messages deep")
+        reader.position = begin
+        _message(reader, end, field.message_type, depth - 1)
+    elif field.type == FieldDescriptor.TYPE_STRING:
+        try:
+            reader.data[begin:end].decode()
+        except UnicodeDecodeError as error:
+            raise _FaultError(
+                DeadLetterReason.INVALID_UTF8, begin + error.start, f"{field.full_name} is not UTF-8"
+            ) from None
+
+
+def _group(reader: _Reader, end: int, start_tag: int, depth: int) -> None:
+    if depth == 0:
+        raise _FaultError(DeadLetterReason.INVALID_PROTOBUF, reader.position, f"more than {MAX_DEPTH} groups deep")
+    while (tag := reader.varint(end)) != start_tag + 1:
+        _value(reader, end, tag, None, depth - 1)
