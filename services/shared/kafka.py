@@ -153,10 +153,11 @@ class TransactionalWriter:
         await self._producer.partitions_for(topic)
         acknowledged, batch = [], self._producer.create_batch()
         for key, value, headers in records:
-            if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+            record = {"timestamp": None, "key": key, "value": value, "headers": list(headers)}
+            if batch.append(**record) is None:
                 acknowledged.append(await self._producer.send_batch(batch, topic, partition=partition))
                 batch = self._producer.create_batch()
-                assert batch.append(timestamp=None, key=key, value=value, headers=headers) is not None
+                batch.append(**record)  # the first one fits whatever its size
         if batch.record_count():
             batch.close()
             acknowledged.append(await self._producer.send_batch(batch, topic, partition=partition))
