@@ -2,20 +2,31 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
+from services.sessionizer.live_feed import LiveWriter
 from services.sessionizer.worker import Worker
 from services.shared.clock import SystemClock
 from services.shared.errors import SettingsError
+from services.shared.health import Health
 from services.shared.kafka_topics import ensure_topics, partition_counts, topic_specs
-from services.shared.live import LiveView, NoLiveView
-from services.shared.process import Health
+from services.shared.live import LiveView, lifetime
+from services.shared.model.live import LiveUpdate
 from services.shared.settings import Settings
 from services.shared.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 
 
-async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, health: Health | None = None) -> None:
+class NoLiveView:
+    """An installation without Redis: readers see sessions when the sink has written them."""
+
+    async def apply(self, updates: Sequence[LiveUpdate]) -> None:
+        """Forget them."""
+
+
+async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, health: Health) -> None:
     """Work until `stop` is set, then drain.
 
     Raises `SettingsError` when it cannot start with these settings. Any other exception means
@@ -27,11 +38,16 @@ async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, hea
     if created := await ensure_topics(settings.kafka_bootstrap, specs):
         _log.info("made topics %s", ", ".join(created))
     counts = await partition_counts(settings.kafka_bootstrap, [spec.name for spec in specs])
-    live = LiveView.connect(settings.redis_url, ttl=settings.live_ttl) if settings.redis_url else NoLiveView()
-    worker = Worker(settings, settings.kafka_bootstrap, counts, live=live, clock=SystemClock(), telemetry=telemetry)
-    if health is not None:
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        live: LiveWriter = NoLiveView()
+        if settings.redis_url:
+            longest = max(settings.gap, *settings.gap_by_project.values())
+            view = LiveView(settings.redis_url, clock, lifetime(longest, settings.allowed_lateness))
+            stack.push_async_callback(view.close)
+            live = view
+        worker = Worker(settings, settings.kafka_bootstrap, counts, live=live, clock=clock, telemetry=telemetry)
         health.ready = lambda: worker.is_ready
-    await worker.run(stop)
-    _log.info("draining")
-    await worker.drain()
-    await live.close()
+        await worker.run(stop)
+        _log.info("draining")
+        await worker.drain()

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from services.sessionizer.app import GroupMember, MembershipApp
 from services.sessionizer.changelog import Entry, committed_position, read_changelog
@@ -27,7 +28,7 @@ from services.shared.telemetry import Telemetry
 _log = logging.getLogger(__name__)
 _SECOND = 10**9
 
-SavedStates = dict[int, list[Entry]]
+SavedStates = dict[int, list[tuple[bytes, bytes]]]
 """States of `window` by partition, as changelog entries."""
 
 
