@@ -15,7 +15,6 @@ the rules by which readers combine both are in `services/query_api/live_merge.py
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -23,8 +22,7 @@ from redis.exceptions import RedisError
 
 from services.shared.clock import Clock
 from services.shared.errors import TransientError
-from services.shared.model.live import LiveUpdate
-from services.shared.model.rollup import TurnRollup, WindowRollup
+from services.shared.model.live import LiveSession, LiveUpdate, Position
 from services.shared.model.session_key import SessionKey
 from services.shared.records.rollup_fields import turn_from_json, window_from_json
 
@@ -43,25 +41,6 @@ if #old > 0 then
 end
 return #old
 """
-
-
-@dataclass(frozen=True, slots=True)
-class LiveSession:
-    """What the live view holds of one session: windows by id (retractions included), turns by (window, trace)."""
-
-    windows: dict[str, WindowRollup] = field(default_factory=dict)
-    turns: dict[tuple[str, str], TurnRollup] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
-    """Where a session stands in the list of its project: a total order that does not change as it grows.
-
-    `first_seen_at` is the timestamp of a Kafka record, so whole milliseconds, in ns.
-    """
-
-    first_seen_at: int
-    session_id: str
 
 
 def lifetime(gap_ns: int, allowed_lateness_ns: int) -> int:

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from services.shared.clock import Clock
 from services.shared.errors import TransientError
-from services.shared.live import LiveSession, Position
-from services.shared.model.live import LiveUpdate
+from services.shared.model.live import LiveSession, LiveUpdate, Position
 from services.shared.model.rollup import TurnRollup, WindowRollup
 from services.shared.model.session_key import SessionKey
 from services.shared.records.rollup_fields import turn_from_json, window_from_json

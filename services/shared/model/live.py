@@ -1,6 +1,8 @@
-"""What the worker tells the live view about one session."""
+"""What the worker tells the live view about one session, and what readers get back."""
 
 from dataclasses import dataclass, field
+
+from services.shared.model.rollup import TurnRollup, WindowRollup
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +20,22 @@ class LiveUpdate:
     windows: dict[str, bytes] = field(default_factory=dict)
     turns: dict[str, bytes] = field(default_factory=dict)
     removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSession:
+    """What the live view holds of one session: windows by id (retractions included), turns by (window, trace)."""
+
+    windows: dict[str, WindowRollup] = field(default_factory=dict)
+    turns: dict[tuple[str, str], TurnRollup] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Where a session stands in the list of its project: a total order that does not change as it grows.
+
+    `first_seen_at` is the timestamp of a Kafka record, so whole milliseconds, in ns.
+    """
+
+    first_seen_at: int
+    session_id: str

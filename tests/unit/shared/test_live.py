@@ -9,8 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from services.shared.errors import TransientError
-from services.shared.live import LiveView, Position, lifetime
-from services.shared.model.live import LiveUpdate
+from services.shared.live import LiveView, lifetime
+from services.shared.model.live import LiveUpdate, Position
 from services.shared.model.session_key import SessionKey
 from tests.support.clock import ManualClock
 from tests.support.live import FakeLiveView, update
