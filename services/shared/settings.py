@@ -7,7 +7,9 @@ values, never this object. The settings table in README.md is generated from thi
 
 import os
 import re
+from difflib import get_close_matches
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
@@ -25,7 +27,7 @@ _UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h|d)?")
 
 
-def parse_duration(value: Any) -> int:
+def parse_duration(value: object) -> int:
     """`30m`, `1.5h`, `500ms`, or a number of seconds, to nanoseconds. Raises `ValueError`."""
     match = _DURATION.fullmatch(str(value).strip())
     if match is None:
@@ -34,7 +36,7 @@ def parse_duration(value: Any) -> int:
     return round(float(match[1]) * _UNITS[match[2] or "s"])
 
 
-def _comma_list(value: Any) -> Any:
+def _comma_list(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
@@ -42,7 +44,7 @@ Duration = Annotated[int, BeforeValidator(parse_duration)]
 """Nanoseconds, written as a duration."""
 
 
-def _written(text: str) -> Any:
+def _written(text: str) -> Any:  # noqa: ANN401 - the default is text, the field is a number
     """A default as a person writes it: read by the same parser, shown so in the settings table."""
     return text
 
@@ -174,18 +176,44 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, *([TomlConfigSettingsSource(settings_cls, Path(file))] if file else []))
 
 
-def load_settings(**overrides: Any) -> Settings:
+def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - a setting may be anything
     """Read and check every setting. Raises `SettingsError`, which names all faults at once."""
     file = os.environ.get("SPANLOOM_CONFIG")
     if file and not Path(file).is_file():
         raise SettingsError(f"SPANLOOM_CONFIG names {file}, which is no file: correct the path or unset it")
+    faults = [f"{name}: there is no such setting{_meant(name)}" for name in sorted(os.environ) if _is_unknown(name)]
     try:
-        return Settings(**overrides)
+        settings = Settings(**overrides)
+    except TOMLDecodeError as error:
+        faults.append(f"{file} is not TOML: {error}")
     except ValidationError as error:
-        lines = [
-            f"  SPANLOOM_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']} (got {fault['input']!r})"
-            if fault["loc"]
-            else f"  {fault['msg']}"
-            for fault in error.errors()
-        ]
-        raise SettingsError("settings that cannot be used:\n" + "\n".join(lines)) from error
+        faults += [_fault(fault["type"], fault["loc"], fault["msg"], fault["input"]) for fault in error.errors()]
+    if faults:
+        raise SettingsError("\n  ".join(["settings that cannot be used:", *faults]))
+    return settings
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"SPANLOOM_{name.upper()}"
+
+
+def _is_unknown(name: str) -> bool:
+    known = {"SPANLOOM_CONFIG", *(variable(field) for field in Settings.model_fields)}
+    return name.startswith("SPANLOOM_") and name not in known
+
+
+def _meant(name: str) -> str:
+    near = get_close_matches(name, [variable(field) for field in Settings.model_fields], n=1)
+    return f" (perhaps {near[0]}?)" if near else ""
+
+
+def _fault(kind: str, where: tuple[int | str, ...], what: str, value: object) -> str:
+    what = what.removeprefix("Value error, ")
+    if not where:  # found by a check across settings; the value is all of them
+        return what
+    name, *keys = where
+    path = variable(str(name)) + "".join(f"[{key!r}]" for key in keys)
+    if kind == "extra_forbidden":
+        return f"{path}: there is no such setting{_meant(path)}"
+    return f"{path}: {what} (got {value!r})"
