@@ -86,12 +86,11 @@ class Worker:
         self._loops = [
             asyncio.ensure_future(loop) for loop in (self._route.run(), self._window.run(), self._feed.run())
         ]
-        stopped = asyncio.ensure_future(stop.wait())
-        crashed = asyncio.ensure_future(self._app.crash_heard())
-        ends = {stopped, crashed, self._app.failed, *self._loops}
+        stopped, crashed = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._app.crash_heard())
+        ends: list[asyncio.Future[Any]] = [stopped, crashed, self._app.failed, *self._loops]
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
-        for task in done - {stopped}:
+        for task in done:
             await task  # raises what ended it
         crashed.cancel()
 
