@@ -1,0 +1,292 @@
+"""The one client of ClickHouse: a server over HTTP, or chDB, the same engine inside this process.
+
+    http://user:password@host:8123/database     (https:// likewise)
+    chdb:///folder                              (?database=name; without it `default`)
+
+Times are integers (ns), money is `Decimal`, in both directions. Every insert names all settings
+that decide what an insert means, because their defaults differ between versions.
+"""
+
+import asyncio
+import struct
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.datatypes.base import ClickHouseType
+from clickhouse_connect.datatypes.registry import get_from_name
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DataError, Error, OperationalError
+
+from services.shared.errors import PermanentError, SettingsError, TransientError
+
+Row = dict[str, Any]
+Columns = Mapping[str, Sequence[Any]]
+"""Values by column name; all columns have the same length."""
+
+_TIMES_AS_NANOSECONDS = {"DateTime64*": "int"}
+_TEXT_LIMIT = 500  # ClickHouse repeats the rows it refuses in its message
+
+# The rows themselves are refused: the same rows will be refused by every server.
+_REFUSED_ROWS = frozenset(
+    {6, 26, 27, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407, 469, 691}
+)  # parse, type, range, overflow, null and constraint errors
+# The server (or its keeper, its disk, its merges) is the trouble: later it may be better.
+_TRANSIENT = frozenset(
+    {3, 32, 33, 159, 160, 198, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 254, 279, 285, 286, 287, 289, 319}
+    | {394, 425, 439, 476, 499, 574, 668, 689, 745, 999, 1000, 1001}
+)
+_INSERT_SETTINGS = {
+    "async_insert": "0",
+    "insert_deduplicate": "1",
+    "deduplicate_blocks_in_dependent_materialized_views": "1",
+    "max_partitions_per_insert_block": "0",  # replays of long outages touch many days at once
+}
+
+_T = TypeVar("_T")
+
+
+class RefusedRowsError(PermanentError):
+    """ClickHouse will never take these rows: one of them does not fit its column."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClickHouseUrl:
+    """A parsed address. `folder` is set for chDB only."""
+
+    scheme: Literal["http", "https", "chdb"]
+    host: str
+    port: int
+    user: str
+    password: str
+    database: str
+    folder: str
+
+    @classmethod
+    def parse(cls, url: str) -> "ClickHouseUrl":
+        """Raises `SettingsError` for a URL that names no ClickHouse."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise SettingsError(f"ClickHouse URL cannot be read: {error}") from error
+        named = parse_qs(parts.query).get("database", [""])[0]
+        if parts.scheme == "chdb" and not parts.netloc and parts.path.startswith("/"):
+            return cls("chdb", "", 0, "", "", named, unquote(parts.path))
+        if parts.scheme in ("http", "https") and parts.hostname:
+            secure = parts.scheme == "https"
+            return cls(
+                "https" if secure else "http",
+                parts.hostname,
+                port or (8443 if secure else 8123),
+                unquote(parts.username or "default"),
+                unquote(parts.password or ""),
+                unquote(parts.path.strip("/")) or named,
+                "",
+            )
+        raise SettingsError(
+            "a ClickHouse URL is http://user:password@host:8123/database or chdb:///folder;"
+            f" this one starts with {parts.scheme or 'nothing'!r}"
+        )
+
+
+def embedded_url(data_dir: Path) -> str:
+    """Where embedded mode keeps its ClickHouse data."""
+    return f"chdb://{(data_dir / 'clickhouse').resolve()}"
+
+
+def connect(url: str, *, timeout: float = 30.0) -> "ClickHouse":
+    """A client for the database that `url` names. Opens nothing yet. Raises `SettingsError` for a bad URL."""
+    return ClickHouse(ClickHouseUrl.parse(url), timeout=timeout)
+
+
+class ClickHouse:
+    """One database. The first call opens the connection; a server that is down is a `TransientError` of that call.
+
+    Safe to use from several threads: calls over HTTP run at the same time, chDB runs them one
+    after another. All clients of one process must name the same chDB folder: the engine has one.
+    Every method blocks, and raises `TransientError` or `PermanentError`.
+    """
+
+    def __init__(self, url: ClickHouseUrl, *, timeout: float) -> None:
+        self.url = url
+        self._timeout = timeout
+        self._client: Client | None = None
+        self._opening = threading.Lock()
+        self._types: dict[str, dict[str, ClickHouseType]] = {}
+
+    @property
+    def database(self) -> str:
+        return self.url.database or "default"
+
+    def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
+    ) -> list[Row]:
+        """All rows of a SELECT, by column name. Parameters are bound by the server: `{name:Type}`."""
+        with _translated("query"):
+            result = self._open().query(
+                sql,
+                parameters=dict(parameters or {}),
+                settings={"max_execution_time": round(self._timeout), **(settings or {})},
+                query_formats=_TIMES_AS_NANOSECONDS,
+            )
+            return list(result.named_results())
+
+    def command(self, sql: str) -> None:
+        """Run a statement that returns nothing."""
+        with _translated("command"):
+            self._open().command(sql)
+
+    def insert(self, table: str, columns: Columns, token: str) -> None:
+        """Insert rows, given column by column, in one statement.
+
+        A second insert with the same token adds nothing, whatever its rows are: the token must
+        name the rows. Raises `RefusedRowsError` when a row does not fit; nothing else does that.
+        """
+        with _translated(f"insert into {table}"):
+            client = self._open()
+            types = self._types.get(table) or self._types.setdefault(table, self._column_types(table))
+            if unknown := columns.keys() - types.keys():
+                raise PermanentError(
+                    f"table {table} has no column {', '.join(sorted(unknown))}: run `spanloom migrate`"
+                )
+            rows = len(next(iter(columns.values())))
+            try:
+                client.insert(
+                    table,
+                    list(columns.values()),
+                    column_names=list(columns),
+                    column_types=[types[name] for name in columns],
+                    column_oriented=True,
+                    settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
+                )
+            except (DataError, ArithmeticError, TypeError, ValueError, AttributeError, struct.error) as error:
+                # The driver turns values into bytes by duck typing: these are its ways to say that one does not fit.
+                raise RefusedRowsError(f"insert of {rows} rows into {table}: {_short(error)}") from error
+
+    def column_types(self, table: str) -> dict[str, str]:
+        """The types of a table's stored columns by name, in the table's order."""
+        return {name: column.name for name, column in self._column_types(table).items()}
+
+    def ensure_database(self, on_cluster: str = "") -> None:
+        """Make the database of the URL where it is missing. One that is there needs no right to make any."""
+        if not self.url.database:
+            return
+        with _translated("create database"):
+            client = self._connect("")
+            try:
+                found = client.query(
+                    "SELECT 1 FROM system.databases WHERE name = {name:String}", {"name": self.url.database}
+                )
+                if not found.result_rows:
+                    client.command(f"CREATE DATABASE IF NOT EXISTS {_quoted(self.url.database)} {on_cluster}")
+            finally:
+                client.close()
+
+    def close(self) -> None:
+        """Let go of the connection; chDB writes what it holds and frees the folder."""
+        with self._opening:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _open(self) -> Client:
+        with self._opening:
+            if self._client is None:
+                self._client = self._connect(self.url.database)
+            return self._client
+
+    def _connect(self, database: str) -> Client:
+        url = self.url
+        if url.scheme == "chdb":
+            Path(url.folder).mkdir(parents=True, exist_ok=True)
+            return clickhouse_connect.get_client(interface="chdb", path=url.folder, database=database or "default")
+        return clickhouse_connect.get_client(
+            interface=url.scheme,
+            host=url.host,
+            port=url.port,
+            username=url.user,
+            password=url.password,
+            database=database or "__default__",
+            connect_timeout=5,
+            send_receive_timeout=round(self._timeout) + 5,  # the server gives up first, and says why
+            autogenerate_session_id=False,  # a session would forbid calls at the same time
+            query_retries=0,
+        )
+
+    def _column_types(self, table: str) -> dict[str, ClickHouseType]:
+        described = self._open().query(f"DESCRIBE TABLE {_quoted(table)}")
+        return {
+            row["name"]: get_from_name(row["type"])
+            for row in described.named_results()
+            if row["default_type"] not in ("ALIAS", "MATERIALIZED")
+        }
+
+
+class AsyncClickHouse:
+    """The same calls for an event loop, each on a thread of a pool of its own."""
+
+    def __init__(self, client: ClickHouse, *, threads: int = 4) -> None:
+        self._client = client
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="clickhouse")
+
+    async def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
+    ) -> list[Row]:
+        return await self.run(lambda client: client.query(sql, parameters, settings))
+
+    async def command(self, sql: str) -> None:
+        await self.run(lambda client: client.command(sql))
+
+    async def insert(self, table: str, columns: Columns, token: str) -> None:
+        await self.run(lambda client: client.insert(table, columns, token))
+
+    async def run(self, call: Callable[[ClickHouse], _T]) -> _T:
+        """Any use of the client. A cancelled wait does not end the call."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call, self._client)
+
+    async def close(self) -> None:
+        """Wait for calls that still run, then close the client."""
+        await asyncio.to_thread(self._pool.shutdown)
+        await asyncio.to_thread(self._client.close)
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    """Say what failed in the words of our error tree."""
+    try:
+        yield
+    except Error as error:
+        raise _of_our_tree(doing, error) from error
+
+
+def _of_our_tree(doing: str, error: Error) -> TransientError | PermanentError:
+    text = f"ClickHouse: {doing}: {_short(error)}"
+    if error.code in _REFUSED_ROWS:
+        return RefusedRowsError(text)
+    if error.code in _TRANSIENT or isinstance(error, OperationalError) or _is_gateway_trouble(error):
+        return TransientError(text)
+    return PermanentError(text)
+
+
+def _is_gateway_trouble(error: Error) -> bool:
+    """Without a code of ClickHouse it is a proxy or a broken connection that answered."""
+    with suppress(IndexError, ValueError):
+        status = int(str(error).partition("HTTP status ")[2].split()[0].rstrip(","))
+        return error.code is None and (status >= 500 or status in (408, 425, 429))  # noqa: PLR2004 - HTTP's numbers
+    return False
+
+
+def _short(error: BaseException) -> str:
+    text = str(error) or repr(error)
+    return text if len(text) <= _TEXT_LIMIT else f"{text[:_TEXT_LIMIT]} ..."
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
