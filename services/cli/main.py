@@ -113,8 +113,9 @@ def worker() -> None:
 def sink() -> None:
     """Writes rollups and spans into ClickHouse.
 
-    SPANLOOM_SPAN_STORAGE says which spans: all, roots, or off. When ClickHouse does not answer it waits; Kafka keeps the data. Serves /metrics,
-    /healthz and /readyz on SPANLOOM_METRICS_PORT.
+    SPANLOOM_SPAN_STORAGE says which spans: all, roots, or off. When ClickHouse does not
+    answer it waits; Kafka keeps the data. Serves /metrics, /healthz and /readyz on
+    SPANLOOM_METRICS_PORT.
     """
     with _extra("sink"):
         from services.sink.main import run
@@ -176,7 +177,11 @@ def migrate(check: bool) -> None:
     metavar="URL",
     help="Then read the sessions back from this API, print them, and exit with 1 unless they are what was held.",
 )
-def demo(endpoint: str, project: str, api_url: str | None) -> None:
+@click.option("--until-closed", is_flag=True, help="With --check: wait until the sessions are closed.")
+@click.option(
+    "--patience", default=60.0, show_default=True, metavar="SECONDS", help="With --check: how long to wait at most."
+)
+def demo(endpoint: str, project: str, api_url: str | None, until_closed: bool, patience: float) -> None:
     """Holds conversations with a support bot and sends their spans.
 
     The bot is a real program with the OpenAI client and OpenInference's instrumentation;
@@ -185,7 +190,16 @@ def demo(endpoint: str, project: str, api_url: str | None) -> None:
     with _extra("demo"):
         from services.demo.main import run
     try:
-        sys.exit(run(endpoint=endpoint, project=project, api_url=api_url, echo=click.echo))
+        sys.exit(
+            run(
+                endpoint=endpoint,
+                project=project,
+                api_url=api_url,
+                until_closed=until_closed,
+                patience=patience,
+                echo=click.echo,
+            )
+        )
     except SpanloomError as error:
         raise click.ClickException(str(error)) from error
 
