@@ -63,9 +63,8 @@ async def test_the_gateways_producer_refuses_while_the_broker_is_away_and_goes_o
     assert await producer.send(1, b"first") == 0
     await asyncio.to_thread(own_kafka.kill)
     caplog.clear()
-    with caplog.at_level(logging.INFO, "aiokafka"):
-        with pytest.raises(TransientError):
-            await producer.send(1, b"second")
+    with caplog.at_level(logging.INFO, "aiokafka"), pytest.raises(TransientError):
+        await producer.send(1, b"second")
     lines = [record for record in caplog.records if record.name.startswith("aiokafka")]
     assert 0 < len(lines) < 20, "retries are logged, but not each of them"
     await asyncio.to_thread(own_kafka.start)

@@ -33,15 +33,14 @@ async def test_a_commit_larger_than_the_room_goes_on_as_the_reader_passes(embedd
     await writer.start()
     consumer = make_consumer(embedded_kafka.bootstrap, "readers", "out", embedded=True)
     await consumer.start()
-    commit = asyncio.ensure_future(writer.commit([Output("out", 0, None, value) for _ in range(100)], [], 1))
     read, farthest = 0, 0
-    async with asyncio.timeout(30.0):
+    async with asyncio.timeout(30.0), asyncio.TaskGroup() as tasks:
+        tasks.create_task(writer.commit([Output("out", 0, None, value) for _ in range(100)], [], 1))
         while read < 100:
             for where, records in (await consumer.getmany(timeout_ms=200)).items():
                 read += len(records)
                 farthest = max(farthest, len(records))
                 room.passed("reader", "out", where.partition, records[-1].offset + 1)
-    await commit
     await consumer.stop()
     await writer.stop()
     assert read == 100
