@@ -80,7 +80,14 @@ METRICS: Mapping[str, MetricDefinition] = {
     "spanloom_sink_insert_seconds": MetricDefinition(
         "histogram", "Duration of one insert.", ("sink", "table"), _SECONDS
     ),
-    "spanloom_sink_errors_total": MetricDefinition("counter", "Inserts that failed and are tried again.", ("sink",)),
+    "spanloom_sink_errors_total": MetricDefinition(
+        "counter", "Calls of a sink to ClickHouse or Kafka that failed and are tried again.", ("sink",)
+    ),
+    "spanloom_sink_records_without_rows_total": MetricDefinition(
+        "counter",
+        "Records that a sink could not store: `dead_letter`, or `skipped` where `route` dead-letters them.",
+        ("sink", "outcome"),
+    ),
     "spanloom_sink_lag_seconds": MetricDefinition(
         "gauge", "Processing time minus the timestamp of the last record inserted.", ("sink",)
     ),
