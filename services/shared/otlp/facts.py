@@ -2,11 +2,38 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
 
+from services.shared.model.outcome import DropReason, Note
+from services.shared.model.session_key import SessionKey
+from services.shared.model.span import SessionEnd, SpanFacts
+from services.shared.otlp import plan
+from services.shared.otlp.messages import indexed_previews
+from services.shared.otlp.model_call import model_call, span_kind
+from services.shared.otlp.plan import plans_for, read_attributes
+from services.shared.otlp.resource_view import ResourceView, SourcedKey
 from services.shared.otlp.rules import Rules
+from services.shared.otlp.span_error import error_text
+from services.shared.otlp.span_kind import Kind
+from services.shared.otlp.times import YEAR_2000, correct
 from services.shared.records.session_spans import SpanGroup
+from services.shared.semconv import SESSION_END
+
+MANY_ATTRIBUTES = 1_000
+"""More on one span are noted; all of them are read."""
+
+MAX_NAME_LENGTH = 256
+MAX_ENDS = 1_000
+
+NO_TRACE_ID, NO_SPAN_ID = bytes(16), bytes(8)
+_TRACE_ID_SIZE, _SPAN_ID_SIZE = 16, 8
+
+_ROUTED = ("spanloom_spans_total", "routed")
+_NO_SESSION = ("spanloom_spans_total", DropReason.NO_SESSION_ID.value)
+_INVALID_ID = ("spanloom_spans_total", DropReason.INVALID_ID.value)
+_FROM_TRACE = ("spanloom_session_id_source_total", "trace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +52,141 @@ class Extraction:
 
 def extract(request: TracesData, record_time_ns: int, rules: Rules) -> Extraction:
     """Never raises for any decodable request. `record_time_ns`: the record's timestamp."""
-    raise NotImplementedError(request, record_time_ns, rules)
+    reader = _RecordReader(record_time_ns, rules)
+    for resource_spans in request.resource_spans:
+        reader.enter(ResourceView(resource_spans.resource, rules, reader.plans))
+        for scope_spans in resource_spans.scope_spans:
+            for span in scope_spans.spans:
+                reader.add(span)
+    return reader.finish()
+
+
+class _RecordReader:
+    """Reads the spans of one record in order, then groups them: an id on any span of a trace serves the others."""
+
+    def __init__(self, record_time: int, rules: Rules) -> None:
+        self.plans = plans_for(rules)
+        self._record_time, self._rules = record_time, rules
+        self._latest_allowed = record_time + rules.max_future
+        self._resource: ResourceView
+        self._spans: list[tuple[SourcedKey | None, SpanFacts, tuple[str, str] | None]] = []
+        self._bindings: dict[bytes, SessionKey] = {}
+        self._latest_end: int | None = None
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._notes: Counter[Note] = Counter()
+        self._unset = [plan.UNSET] * plan.SLOTS
+
+    def enter(self, resource: ResourceView) -> None:
+        self._resource = resource
+
+    def add(self, span: Span) -> None:
+        trace_id, span_id, parent_id = span.trace_id, span.span_id, span.parent_span_id
+        if not is_valid_id(trace_id, span_id):
+            self._counts[_INVALID_ID] += 1
+            return
+        if parent_id and (len(parent_id) != _SPAN_ID_SIZE or parent_id == NO_SPAN_ID):
+            if len(parent_id) != _SPAN_ID_SIZE:
+                self._notes[Note.INVALID_PARENT_ID] += 1
+            parent_id = b""
+        start, end = self._times(span.start_time_unix_nano, span.end_time_unix_nano)
+        if self._latest_end is None or end > self._latest_end:
+            self._latest_end = end
+        resource = self._resource
+        attributes = span.attributes
+        values, ranks = resource.values[:], self._unset[:]
+        plans = self.plans
+        collected = read_attributes(attributes, plans.children if parent_id else plans.roots, values, ranks)
+        sourced, dimensions = resource.read(collected, values, ranks, self._notes)
+        kind = span_kind(values, ranks)
+        name = span.name
+        is_error = span.status.code == Status.STATUS_CODE_ERROR
+        previews = ("", "") if parent_id else self._previews(span, values)
+        facts = SpanFacts(
+            trace_id,
+            span_id,
+            parent_id,
+            start,
+            end,
+            name if len(name) <= MAX_NAME_LENGTH else name[:MAX_NAME_LENGTH],
+            is_error,
+            kind is Kind.TOOL,
+            model_call(values, ranks, kind),
+            dimensions,
+            previews[0],
+            previews[1],
+            error_text(span)[: self._rules.preview_length] if is_error else "",
+            None if values[plan.FIRST_TOKEN] is None else _first_token(values, ranks, start),
+            self._ends(span, end) if span.events else (),
+        )
+        if "\0" in name or "\0" in previews[0] or "\0" in previews[1]:
+            self._notes[Note.NUL_CHARACTER] += 1
+        if len(attributes) > MANY_ATTRIBUTES:
+            self._notes[Note.MANY_ATTRIBUTES] += 1
+        previous = values[plan.PREVIOUS]
+        self._spans.append((sourced, facts, None if previous is None else (resource.project, previous)))
+        if sourced is not None and trace_id not in self._bindings:
+            self._bindings[trace_id] = sourced.key
+
+    def finish(self) -> Extraction:
+        items: dict[SessionKey, list[SpanFacts | SessionEnd]] = {}
+        counts = self._counts
+        for sourced, facts, previous in self._spans:
+            if sourced is not None:
+                key, attribute = sourced
+                counts["spanloom_session_id_source_total", attribute] += 1
+            elif facts.trace_id in self._bindings:
+                key = self._bindings[facts.trace_id]
+                counts[_FROM_TRACE] += 1
+            else:
+                counts[_NO_SESSION] += 1
+                continue
+            counts[_ROUTED] += 1
+            items.setdefault(key, []).append(facts)
+            if previous is not None and previous != key:
+                ended = items.setdefault(SessionKey(*previous), [])
+                ended.append(SessionEnd(facts.start, facts.trace_id, facts.span_id))
+        for note, number in self._notes.items():
+            counts["spanloom_span_notes_total", note.value] += number
+        groups = [SpanGroup(key, self._record_time, tuple(found)) for key, found in items.items()]
+        return Extraction(groups, self._latest_end, counts)
+
+    def _times(self, start: int, end: int) -> tuple[int, int]:
+        if YEAR_2000 <= start <= end <= self._latest_allowed:
+            return start, end
+        start, end, notes = correct(start, end, self._record_time, self._rules.max_future)
+        self._notes.update(notes)
+        return start, end
+
+    def _previews(self, span: Span, values: list[Any]) -> tuple[str, str]:
+        text_in, text_out = values[plan.INPUT], values[plan.OUTPUT]
+        if text_in is None or text_out is None:
+            indexed = indexed_previews(span.attributes)
+            text_in, text_out = text_in or indexed[0], text_out or indexed[1]
+        length = self._rules.preview_length
+        return text_in[:length], text_out[:length]
+
+    def _ends(self, span: Span, end: int) -> tuple[int, ...]:
+        """Times of `session.end` events: zero is the span's end."""
+        times: list[int] = []
+        for event in span.events:
+            if event.name == SESSION_END and len(times) < MAX_ENDS:
+                at = event.time_unix_nano or end
+                times.append(self._times(at, at)[1])
+        return tuple(times)
+
+
+def is_valid_id(trace_id: bytes, span_id: bytes) -> bool:
+    return (
+        len(trace_id) == _TRACE_ID_SIZE
+        and len(span_id) == _SPAN_ID_SIZE
+        and trace_id != NO_TRACE_ID
+        and span_id != NO_SPAN_ID
+    )
+
+
+def _first_token(values: list[Any], ranks: list[int], start: int) -> int | None:
+    """A duration as it is; a moment (the last name of the table) less the start. Before the start is absent."""
+    found: int = values[plan.FIRST_TOKEN]
+    if ranks[plan.FIRST_TOKEN] in plan.FIRST_TOKEN_MOMENTS:
+        found -= start
+    return found if found >= 0 else None

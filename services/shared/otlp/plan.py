@@ -1,0 +1,232 @@
+"""From an attribute's name to what to do with it, so that attributes are passed over once.
+
+A meaning that has one value has a slot; each of its names has a rank there, and of the usable
+values the one of lowest rank wins. Meanings with several values (session ids, with the attribute
+they came from; session attributes; metadata) and JSON objects that hold members are collected.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+from services.shared.otlp import dimensions, messages, numbers
+from services.shared.otlp.identity import id_of
+from services.shared.otlp.rules import Rules
+from services.shared.otlp.values import from_json, plain
+from services.shared.semconv import NO_SESSION_ATTRIBUTE_PREFIXES, NO_SESSION_ATTRIBUTES, TABLE, Meaning
+
+Slot = int
+USER, ENVIRONMENT, AGENT, TAGS, PREVIOUS, KIND, MODEL = range(7)
+PROMPT, COMPLETION, TOTAL, CACHE_READ, CACHE_WRITE, REASONING, PROMPT_COST, COMPLETION_COST, TOTAL_COST = range(7, 16)
+FIRST_TOKEN, INPUT, OUTPUT = range(16, 19)
+SESSION, SESSION_ATTRIBUTE, METADATA, MEMBERS = range(19, 23)  # these are collected
+SEVERAL = 23  # places of one attribute with several meanings
+SLOTS = 24
+
+UNSET = 1000
+"""Rank of a slot that no attribute has filled: what it holds is from the resource."""
+
+COLLECTED = UNSET + 1
+
+Place = tuple[Slot, int, Any]
+"""Slot, rank and reader; for what is collected `COLLECTED` and what its slot needs (see `Collected`)."""
+
+Collected = list[tuple[Slot, Any, KeyValue]]
+"""`SESSION`: its rank. `SESSION_ATTRIBUTE`: None. `METADATA`: its rank and key ("": a whole map).
+`MEMBERS`: `Member`s."""
+
+_MAX_NAMES = 4096
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A key of a JSON object that is read like an attribute of its own."""
+
+    key: str
+    slot: Slot
+    rank: int
+    read: Callable[[object], object]
+
+
+class Plan(dict[str, Place | None]):
+    """What to do with an attribute of this name; `None`: nothing. Learns the names it sees, up to a bound."""
+
+    def __init__(self, places: Mapping[str, list[Place]], metadata_prefixes: Mapping[str, int]) -> None:
+        super().__init__()
+        self._places = places
+        self._metadata_prefixes = metadata_prefixes
+
+    def __missing__(self, name: str) -> Place | None:
+        place = self._find(name)
+        if len(self) < _MAX_NAMES:
+            self[name] = place
+        return place
+
+    def _find(self, name: str) -> Place | None:
+        places = self._places.get(name)
+        if places is not None:
+            return places[0] if len(places) == 1 else (SEVERAL, COLLECTED, places)
+        if name.startswith("session."):
+            is_other = name in NO_SESSION_ATTRIBUTES or name.startswith(NO_SESSION_ATTRIBUTE_PREFIXES)
+            return None if is_other else (SESSION_ATTRIBUTE, COLLECTED, None)
+        for prefix, rank in self._metadata_prefixes.items():
+            if name.startswith(prefix) and len(name) > len(prefix):
+                return (METADATA, COLLECTED, (rank, name[len(prefix) :]))
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Plans:
+    """`children` is `roots` without input and output."""
+
+    roots: Plan
+    children: Plan
+    resources: Plan
+    session_names: tuple[str, ...]
+
+
+@lru_cache(maxsize=64)
+def plans_for(rules: Rules) -> Plans:
+    session_names = rules.session_id_attributes or TABLE[Meaning.SESSION_ID].names
+    previews = {Meaning.INPUT, Meaning.OUTPUT}
+    everything = frozenset(TABLE)
+    on_resource = frozenset(meaning for meaning, names in TABLE.items() if names.on_resource)
+    return Plans(
+        _plan(everything, session_names),
+        _plan(everything - previews, session_names),
+        _plan(on_resource, session_names),
+        session_names,
+    )
+
+
+def read_attributes(attributes: Iterable[KeyValue], plan: Plan, values: list[Any], ranks: list[int]) -> Collected:
+    """Fill slots with the usable values of lowest rank; hand out what is collected, in the span's order."""
+    collected: Collected = []
+    for item in attributes:
+        place = plan[item.key]
+        if place is not None:
+            slot, rank, detail = place
+            if rank < ranks[slot]:
+                value = detail(item.value)
+                if value is not None:
+                    values[slot] = value
+                    ranks[slot] = rank
+            elif slot == SEVERAL:
+                _read_several(detail, item, values, ranks, collected)
+            elif rank == COLLECTED:
+                collected.append((slot, detail, item))
+    return collected
+
+
+def _read_several(
+    places: Iterable[Place], item: KeyValue, values: list[Any], ranks: list[int], collected: Collected
+) -> None:
+    """An attribute that a setting gave a second meaning."""
+    for slot, rank, detail in places:
+        if rank == COLLECTED:
+            collected.append((slot, detail, item))
+        elif rank < ranks[slot] and (value := detail(item.value)) is not None:
+            values[slot] = value
+            ranks[slot] = rank
+
+
+def read_members(members: Iterable[Member], document: AnyValue, values: list[Any], ranks: list[int]) -> None:
+    """The members of a JSON object (text or map) that have a slot."""
+    held = plain(document)
+    if isinstance(held, str):
+        held = from_json(held)
+    if not isinstance(held, dict):
+        return
+    for member in members:
+        if member.rank < ranks[member.slot] and (value := member.read(held.get(member.key))) is not None:
+            values[member.slot] = value
+            ranks[member.slot] = member.rank
+
+
+def _read_previous_id(value: AnyValue) -> str | None:
+    return _usable_id(plain(value))
+
+
+def _usable_id(value: object) -> str | None:
+    found = id_of(value)
+    return found if type(found) is str else None
+
+
+def _read_model(value: AnyValue) -> str | None:
+    return _model_of(value.string_value or plain(value))
+
+
+def _model_of(value: object) -> str | None:
+    return dimensions.name_of(_ANSI.sub("", value) if isinstance(value, str) and "\x1b" in value else value)
+
+
+_ONE_VALUE: Mapping[Meaning, tuple[Slot, Callable[[AnyValue], object], Callable[[object], object]]] = {
+    Meaning.USER_ID: (USER, dimensions.read_name, dimensions.name_of),
+    Meaning.ENVIRONMENT: (ENVIRONMENT, dimensions.read_name, dimensions.name_of),
+    Meaning.AGENT: (AGENT, dimensions.read_name, dimensions.name_of),
+    Meaning.TAGS: (TAGS, dimensions.read_tags, dimensions.tags_of),
+    Meaning.PREVIOUS_SESSION_ID: (PREVIOUS, _read_previous_id, _usable_id),
+    Meaning.SPAN_KIND: (KIND, dimensions.read_name, dimensions.name_of),
+    Meaning.MODEL: (MODEL, _read_model, _model_of),
+    Meaning.PROMPT_TOKENS: (PROMPT, numbers.read_count, numbers.count_of),
+    Meaning.COMPLETION_TOKENS: (COMPLETION, numbers.read_count, numbers.count_of),
+    Meaning.TOTAL_TOKENS: (TOTAL, numbers.read_count, numbers.count_of),
+    Meaning.CACHE_READ_TOKENS: (CACHE_READ, numbers.read_count, numbers.count_of),
+    Meaning.CACHE_WRITE_TOKENS: (CACHE_WRITE, numbers.read_count, numbers.count_of),
+    Meaning.REASONING_TOKENS: (REASONING, numbers.read_count, numbers.count_of),
+    Meaning.PROMPT_COST: (PROMPT_COST, numbers.read_money, numbers.money_of),
+    Meaning.COMPLETION_COST: (COMPLETION_COST, numbers.read_money, numbers.money_of),
+    Meaning.TOTAL_COST: (TOTAL_COST, numbers.read_money, numbers.money_of),
+    Meaning.TIME_TO_FIRST_TOKEN: (FIRST_TOKEN, numbers.read_seconds, numbers.seconds_of),
+    Meaning.INPUT: (INPUT, messages.read_text, messages.text_or_none),
+    Meaning.OUTPUT: (OUTPUT, messages.read_text, messages.text_or_none),
+}
+
+_READ_OTHERWISE: Mapping[str, Callable[[AnyValue], object]] = {
+    "ai.response.msToFirstChunk": numbers.read_milliseconds,
+    "langfuse.observation.completion_start_time": numbers.read_moment,
+    "gen_ai.input.messages": messages.read_input_messages,
+    "gen_ai.output.messages": messages.read_output_messages,
+    "ai.prompt": messages.read_input_messages,
+    "gen_ai.prompt": messages.read_input_messages,
+    "gen_ai.completion": messages.read_output_messages,
+    "langfuse.trace.input": messages.read_input_messages,
+    "langfuse.observation.input": messages.read_input_messages,
+}
+"""Names whose values are in another form than that of their meaning."""
+
+FIRST_TOKEN_MOMENTS = frozenset(
+    rank
+    for rank, name in enumerate(TABLE[Meaning.TIME_TO_FIRST_TOKEN].names)
+    if _READ_OTHERWISE.get(name) is numbers.read_moment
+)
+"""Ranks of the first token's names that hold a moment and no duration."""
+
+
+def _plan(meanings: frozenset[Meaning], session_names: tuple[str, ...]) -> Plan:
+    places: dict[str, list[Place]] = {}
+    members: dict[str, list[Member]] = {}
+    for meaning in sorted(meanings & _ONE_VALUE.keys()):
+        slot, read, read_plain = _ONE_VALUE[meaning]
+        for rank, name in enumerate(TABLE[meaning].names):
+            if name.endswith("}"):
+                attribute, _, key = name[:-1].partition("{")
+                members.setdefault(attribute, []).append(Member(key, slot, rank, read_plain))
+            elif not name.endswith(".*"):
+                places.setdefault(name, []).append((slot, rank, _READ_OTHERWISE.get(name, read)))
+    for rank, name in enumerate(session_names):
+        places.setdefault(name, []).append((SESSION, COLLECTED, rank))
+    metadata_prefixes = {}
+    for rank, name in enumerate(TABLE[Meaning.METADATA].names):
+        if name.endswith(".*"):
+            metadata_prefixes[name.removesuffix("*")] = rank
+        else:
+            places.setdefault(name, []).append((METADATA, COLLECTED, (rank, "")))
+    for attribute, found in members.items():
+        places.setdefault(attribute, []).append((MEMBERS, COLLECTED, tuple(found)))
+    return Plan(places, metadata_prefixes)
