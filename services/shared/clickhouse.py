@@ -138,10 +138,10 @@ class ClickHouse:
             )
             return list(result.named_results())
 
-    def command(self, sql: str) -> None:
+    def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Run a statement that returns nothing."""
         with _translated("command"):
-            self._open().command(sql)
+            self._open().command(sql, parameters=dict(parameters or {}))
 
     def insert(self, table: str, columns: Columns, token: str) -> None:
         """Insert rows, given column by column, in one statement.
@@ -241,8 +241,8 @@ class AsyncClickHouse:
     ) -> list[Row]:
         return await self.run(lambda client: client.query(sql, parameters, settings))
 
-    async def command(self, sql: str) -> None:
-        await self.run(lambda client: client.command(sql))
+    async def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        await self.run(lambda client: client.command(sql, parameters))
 
     async def insert(self, table: str, columns: Columns, token: str) -> None:
         await self.run(lambda client: client.insert(table, columns, token))

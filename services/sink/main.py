@@ -1,0 +1,95 @@
+"""`spanloom sink`: rollups to windows and turns, spans to spans."""
+
+import asyncio
+
+import services
+from services.shared.clickhouse import AsyncClickHouse, connect
+from services.shared.clock import Clock, SystemClock
+from services.shared.errors import SettingsError
+from services.shared.health import Health
+from services.shared.kafka_source import DeadLetterTopic, KafkaSource
+from services.shared.kafka_topics import dead_letter_topic
+from services.shared.otlp.rules import Rules
+from services.shared.room import Room, Unlimited
+from services.shared.settings import Settings
+from services.shared.telemetry import Telemetry
+from services.sink.batch import Conversion
+from services.sink.rows import SpanConversion, rollup_rows
+from services.sink.sink import Limits, Sink
+
+_MILLISECOND = 10**6
+
+
+async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, health: Health | None = None) -> None:
+    """Run both sinks until `stop`, then insert what they have read. Raises `SettingsError` for unusable settings."""
+    if not settings.kafka_bootstrap or not settings.clickhouse_url:
+        raise SettingsError(
+            "a sink by itself needs SPANLOOM_KAFKA_BOOTSTRAP and SPANLOOM_CLICKHOUSE_URL; or use `spanloom up`"
+        )
+    store = AsyncClickHouse(connect(settings.clickhouse_url))
+    sinks = build_sinks(
+        settings, settings.kafka_bootstrap, store, room=Unlimited(), clock=SystemClock(), telemetry=telemetry
+    )
+    if health is not None:
+        health.ready = lambda: all(sink.is_ready for sink in sinks)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for sink in sinks:
+                tasks.create_task(sink.run(stop))
+    finally:
+        await store.close()
+
+
+def build_sinks(
+    settings: Settings,
+    bootstrap: str,
+    store: AsyncClickHouse,
+    *,
+    room: Room,
+    clock: Clock,
+    telemetry: Telemetry,
+    embedded: bool = False,
+) -> list[Sink]:
+    """The rollup sink, and the span sink unless `span_storage` is off. They share `store`, which the caller closes.
+
+    With `embedded` they read librdkafka's broker; run them with `to_end` then, for it is only memory.
+    """
+
+    def make(reader: str, topic: str, conversion: Conversion, scope: str) -> Sink:
+        group = f"{settings.app_id}-{reader}"
+        return Sink(
+            reader,
+            conversion,
+            scope=f"{group}/{scope}",
+            source=KafkaSource(
+                bootstrap,
+                group,
+                topic,
+                embedded=embedded,
+                session_timeout_ms=settings.kafka_session_timeout // _MILLISECOND,
+            ),
+            store=store,
+            dead_letters=DeadLetterTopic(bootstrap, dead_letter_topic(topic)),
+            room=room,
+            clock=clock,
+            telemetry=telemetry,
+            limits=Limits(
+                rows=settings.sink_batch_rows, flush_interval=settings.sink_flush_interval / (1000 * _MILLISECOND)
+            ),
+            service_version=services.__version__,
+        )
+
+    sinks = [make("rollup-sink", settings.rollups_topic, rollup_rows, "")]
+    if settings.span_storage != "off":
+        # Other settings make other rows of the same record.
+        rules = (settings.session_id_attributes, settings.project_attributes, settings.max_future)
+        conversion = SpanConversion(
+            Rules.of(
+                session_id_attributes=settings.session_id_attributes,
+                project_attributes=settings.project_attributes,
+                max_future=settings.max_future,
+            ),
+            roots_only=settings.span_storage == "roots",
+        )
+        sinks.append(make("span-sink", settings.spans_topic, conversion, f"{settings.span_storage}/{rules}"))
+    return sinks

@@ -1,0 +1,126 @@
+"""PURE: records to rows. The columns of every table, and the order in which rows hold them.
+
+The columns of windows and turns are the fields of their rollups, `usage` flattened: a test
+compares them with the migrated database.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from decimal import Decimal
+from operator import itemgetter
+from typing import Any
+
+from services.shared.model.rollup import TurnRollup, Usage, WindowRollup
+from services.shared.otlp.decode import DeadLetter, decode_request
+from services.shared.otlp.rows import SpanRow, span_rows
+from services.shared.otlp.rules import Rules
+from services.shared.records.rollups import UnreadableRollupError, decode
+
+ROWS_VERSION = 1
+"""Raised when the same record gives other rows than before: it is part of every insert's token."""
+
+WINDOWS, TURNS, SPANS = "session_windows", "session_turns", "spans"
+Values = tuple[Any, ...]
+"""One row, in the order of `COLUMNS` of its table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record without rows. `is_ours`: the sink is the one to dead-letter it."""
+
+    reason: str
+    detail: str
+    is_ours: bool
+
+
+Converted = list[tuple[str, Values]] | Unreadable
+"""(table, row) in the order of the record."""
+
+
+def rollup_rows(value: bytes, timestamp: int) -> Converted:
+    """Rows of one record of `session_rollups`."""
+    del timestamp
+    try:
+        record = decode(value)
+        if record["type"] == "window":
+            return [(WINDOWS, _WINDOW(record))]
+        return [(TURNS, _TURN(turn)) for turn in record["turns"]]
+    except UnreadableRollupError as error:
+        return Unreadable("unreadable", str(error), is_ours=True)
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        # What a writer of another version or a stranger put into our JSON: fields that are absent or of other types.
+        return Unreadable("invalid_field", repr(error), is_ours=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SpanConversion:
+    """Rows of one record of `otlp_spans`. `route` dead-letters what cannot be read, so here it is only counted."""
+
+    rules: Rules
+    roots_only: bool
+
+    def __call__(self, value: bytes, timestamp: int) -> Converted:
+        request = decode_request(value)
+        if isinstance(request, DeadLetter):
+            return Unreadable(request.reason, request.detail, is_ours=False)
+        rows = span_rows(request, timestamp, self.rules, roots_only=self.roots_only)
+        return [(SPANS, (*(getattr(row, name) for name in _SPAN_FIELDS), timestamp)) for row in rows]
+
+
+def columns(table: str, rows: Iterable[Values]) -> dict[str, list[Any]]:
+    """Rows of one table, column by column."""
+    return dict(zip(COLUMNS[table], map(list, zip(*rows, strict=True)), strict=True))
+
+
+class _Reader:
+    """Picks one rollup's values out of its JSON object, with the default of the field where a writer left it out."""
+
+    def __init__(self, rollup: type[WindowRollup | TurnRollup]) -> None:
+        described = [field for field in fields(rollup) if field.name != "usage"] + list(fields(Usage))
+        self.columns = tuple(field.name for field in described)
+        self._pick = itemgetter(*self.columns)  # all of a row at once: rollups come by the ten thousand
+        self._defaults = {
+            field.name: field.default if field.default_factory is MISSING else field.default_factory()
+            for field in described
+            if field.default is not MISSING or field.default_factory is not MISSING
+        }
+        self._conversions = [
+            (self.columns.index(name), convert) for name, convert in _CONVERSIONS.items() if name in self.columns
+        ]
+
+    def __call__(self, record: Mapping[str, Any]) -> Values:
+        try:
+            row = list(self._pick(record))
+        except KeyError:  # an older writer
+            row = list(self._pick({**self._defaults, **record}))
+        for place, convert in self._conversions:
+            row[place] = convert(row[place])
+        return tuple(row)
+
+
+def _costs_by_model(costs: Mapping[str, str]) -> dict[str, Decimal]:
+    return {model: Decimal(cost) for model, cost in costs.items()}
+
+
+def _buckets(counts: Mapping[str, int]) -> dict[int, int]:
+    return {int(bucket): count for bucket, count in counts.items()}
+
+
+_CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
+    "is_deleted": int,
+    "prompt_cost": Decimal,
+    "completion_cost": Decimal,
+    "total_cost": Decimal,
+    "total_cost_by_model": _costs_by_model,
+    "turn_latency_buckets": _buckets,
+}
+_WINDOW, _TURN = _Reader(WindowRollup), _Reader(TurnRollup)
+_SPAN_FIELDS = tuple(SpanRow.__dataclass_fields__)
+_SPAN_NAMES = {"parent_id": "parent_span_id", "start": "start_time", "end": "end_time", "service": "service_name"}
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    WINDOWS: _WINDOW.columns,
+    TURNS: _TURN.columns,
+    SPANS: (*(_SPAN_NAMES.get(name, name) for name in _SPAN_FIELDS), "ingested_at"),
+}
+"""The columns of each table as rows hold them."""
