@@ -10,7 +10,6 @@ from services.demo.conversations import CONVERSATIONS, HeldConversation
 from services.demo.traffic import hold
 from tests.support.otlp_receiver import Receiver
 
-
 Traffic = tuple[tuple[HeldConversation, ...], list[Span], Receiver]
 
 

@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+
+from services.shared.errors import SettingsError
+from services.shared.settings import load_settings, parse_duration
+
+SECOND = 10**9
+
+
+@pytest.fixture(autouse=True)
+def _no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPANLOOM_CONFIG", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "nanoseconds"),
+    [
+        ("30m", 1800 * SECOND),
+        ("1.5h", 5400 * SECOND),
+        ("500ms", SECOND // 2),
+        ("2", 2 * SECOND),
+        ("1d", 86400 * SECOND),
+    ],
+)
+def test_durations_are_read_with_their_unit_and_are_seconds_without(text: str, nanoseconds: int) -> None:
+    assert parse_duration(text) == nanoseconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1s", "1 hour", "1h30m"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no duration"):
+        parse_duration(text)
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "spanloom.toml"
+    file.write_text('gap = "1h"\nallowed_lateness = "2h"\nproject_attributes = ["service.namespace"]\n')
+    monkeypatch.setenv("SPANLOOM_CONFIG", str(file))
+    monkeypatch.setenv("SPANLOOM_GAP", "5m")
+
+    settings = load_settings()
+
+    assert settings.gap == 300 * SECOND
+    assert settings.allowed_lateness == 7200 * SECOND
+    assert settings.project_attributes == ("service.namespace",)
+    assert settings.max_spans == 50_000
+
+
+def test_lists_and_gaps_by_project_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPANLOOM_SESSION_ID_ATTRIBUTES", "session.id, thread.id")
+    monkeypatch.setenv("SPANLOOM_GAP_BY_PROJECT", '{"voice-bot": "5m"}')
+
+    settings = load_settings()
+
+    assert settings.session_id_attributes == ("session.id", "thread.id")
+    assert settings.gap_by_project == {"voice-bot": 300 * SECOND}
+
+
+def test_every_fault_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "spanloom.toml"
+    file.write_text("max_span = 3\n")
+    monkeypatch.setenv("SPANLOOM_CONFIG", str(file))
+    monkeypatch.setenv("SPANLOOM_PORT", "70000")
+    monkeypatch.setenv("SPANLOOM_GPA", "5m")
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+
+    faults = str(caught.value).splitlines()
+    assert faults[0] == "settings that cannot be used:"
+    assert sorted(fault.strip() for fault in faults[1:]) == [
+        "SPANLOOM_GPA: there is no such setting (perhaps SPANLOOM_GAP?)",
+        "SPANLOOM_MAX_SPAN: there is no such setting (perhaps SPANLOOM_MAX_SPANS?)",
+        "SPANLOOM_PORT: Input should be less than or equal to 65535 (got '70000')",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"gap": "2h", "max_duration": "1h"}, "max_duration must be at least gap"),
+        ({"gap_by_project": {"shop": "0s"}}, "gap_by_project['shop'] must be more than 0"),
+        ({"idle_after": "10m"}, "idle_after must be less than source_timeout"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(overrides: dict[str, object], said: str) -> None:
+    with pytest.raises(SettingsError, match="settings that cannot be used") as caught:
+        load_settings(**overrides)
+
+    assert said in str(caught.value)
+
+
+def test_a_settings_file_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPANLOOM_CONFIG", "nowhere.toml")
+
+    with pytest.raises(SettingsError, match=r"nowhere\.toml, which is no file"):
+        load_settings()
+
+
+def test_a_settings_file_that_is_not_toml_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "spanloom.toml"
+    file.write_text("gap: 5m")
+    monkeypatch.setenv("SPANLOOM_CONFIG", str(file))
+
+    with pytest.raises(SettingsError, match="is not TOML"):
+        load_settings()
