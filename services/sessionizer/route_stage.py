@@ -1,9 +1,23 @@
 """The first stage: records of `otlp_spans` to facts by session key, dead letters and watermarks."""
 
+from collections import Counter
 from collections.abc import Iterable
 
-from services.sessionizer.stage import Flush, InputRecord, Moment
+from services.sessionizer.source_watermark import SourceWatermark
+from services.sessionizer.span_chunks import SpanChunks
+from services.sessionizer.stage import Flush, InputRecord, Moment, Output
+from services.shared.model.outcome import Note
+from services.shared.model.session_key import SessionKey
+from services.shared.otlp.decode import DeadLetter, decode_request
+from services.shared.otlp.facts import extract
 from services.shared.otlp.rules import Rules
+from services.shared.records.session_spans import WatermarkRecord, encode_watermark
+
+LARGE_RECORD_BYTES = 8 << 20
+"""Records over this are noted: few brokers take them, and the next one may be refused on its way here."""
+
+_MAX_DETAIL_LENGTH = 500
+_MAX_KNOWN_PARTITIONS = 100_000
 
 
 class RouteStage:
@@ -24,27 +38,92 @@ class RouteStage:
         idle_after: int,
         service_version: str,
     ) -> None:
-        raise NotImplementedError
-
-    sources: int
-    """Partitions of the spans topic, which may be extended at any time."""
+        self.sources = sources
+        """Partitions of the spans topic, which may be extended at any time."""
+        self._rules = rules
+        self._partition, self._spans_topic = partition, spans_topic
+        self._session_spans_topic = session_spans_topic
+        self._dead_letter_topic = dead_letter_topic
+        self._dead_letter_partition = partition % dead_letter_partitions
+        self._service_version = service_version
+        self._chunks = [SpanChunks() for _ in range(session_spans_partitions)]
+        self._dead_letters: list[Output] = []
+        self._dead_letter_bytes = 0
+        self._watermark = SourceWatermark(out_of_orderness=out_of_orderness, idle_after=idle_after)
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._partitions: dict[SessionKey, int] = {}
 
     def restore(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
-        raise NotImplementedError
+        """Nothing is ever restored: there is no changelog."""
+        if next(iter(entries), None) is not None:
+            raise ValueError("route has no state, yet its changelog has an entry")
 
     def restored(self) -> int | None:
-        raise NotImplementedError
+        return None
 
     def fold(self, record: InputRecord) -> None:
-        raise NotImplementedError
+        value = record.value or b""
+        request = decode_request(value)
+        if len(value) > LARGE_RECORD_BYTES:
+            self._counts["spanloom_span_notes_total", Note.LARGE_RECORD.value] += 1
+        if isinstance(request, DeadLetter):
+            self._counts["spanloom_records_total", request.reason.value] += 1
+            self._dead_letters.append(self._dead_letter(record, value, request))
+            self._dead_letter_bytes += len(value)
+            self._watermark.heard(None, record.timestamp)
+            return
+        extraction = extract(request, record.timestamp, self._rules)
+        self._counts["spanloom_records_total", "decoded"] += 1
+        self._counts.update(extraction.counts)
+        for group in extraction.groups:
+            self._chunks[self._partition_of(group.key)].add(group)
+        self._watermark.heard(extraction.latest_end, record.timestamp)
 
     @property
     def backlog(self) -> int:
-        raise NotImplementedError
+        return self._dead_letter_bytes + sum(chunks.size for chunks in self._chunks)
 
     def flush(self, moment: Moment) -> Flush:
-        raise NotImplementedError
+        outputs = [
+            Output(self._session_spans_topic, target, None, value)
+            for target, chunks in enumerate(self._chunks)
+            for value in chunks.take()
+        ]
+        outputs += self._dead_letters
+        outputs += self._watermark_outputs(moment)
+        counts, self._counts = self._counts, Counter()
+        self._dead_letters, self._dead_letter_bytes = [], 0
+        return Flush(outputs=outputs, counts=counts)
 
     @property
     def gauges(self) -> dict[str, float]:
-        raise NotImplementedError
+        watermark = self._watermark.value
+        return {} if watermark is None else {"spanloom_watermark_seconds": watermark / 10**9}
+
+    def _watermark_outputs(self, moment: Moment) -> list[Output]:
+        """To every partition, after the spans it speaks about."""
+        watermark = self._watermark.due(moment)
+        if watermark is None:
+            return []
+        value = encode_watermark(WatermarkRecord(f"{self._spans_topic}/{self._partition}", watermark, self.sources))
+        return [Output(self._session_spans_topic, target, None, value) for target in range(len(self._chunks))]
+
+    def _partition_of(self, key: SessionKey) -> int:
+        found = self._partitions.get(key)
+        if found is None:
+            if len(self._partitions) >= _MAX_KNOWN_PARTITIONS:
+                self._partitions.clear()
+            found = self._partitions[key] = key.partition(len(self._chunks))
+        return found
+
+    def _dead_letter(self, record: InputRecord, value: bytes, letter: DeadLetter) -> Output:
+        story = {
+            "reason": letter.reason.value,
+            "detail": letter.detail[:_MAX_DETAIL_LENGTH],
+            "source_topic": self._spans_topic,
+            "source_partition": str(self._partition),
+            "source_offset": str(record.offset),
+            "service_version": self._service_version,
+        }
+        headers = (*record.headers, *((name, text.encode()) for name, text in story.items()))
+        return Output(self._dead_letter_topic, self._dead_letter_partition, record.key, value, headers)
