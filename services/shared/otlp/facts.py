@@ -10,6 +10,7 @@ from services.shared.model.outcome import DropReason, Note
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import SessionEnd, SpanFacts
 from services.shared.otlp import plan
+from services.shared.otlp.ids import NO_SPAN_ID, SPAN_ID_SIZE, is_valid_id
 from services.shared.otlp.messages import indexed_previews
 from services.shared.otlp.model_call import model_call, span_kind
 from services.shared.otlp.plan import plans_for, read_attributes
@@ -26,9 +27,6 @@ MANY_ATTRIBUTES = 1_000
 
 MAX_NAME_LENGTH = 256
 MAX_ENDS = 1_000
-
-NO_TRACE_ID, NO_SPAN_ID = bytes(16), bytes(8)
-_TRACE_ID_SIZE, _SPAN_ID_SIZE = 16, 8
 
 _ROUTED = ("spanloom_spans_total", "routed")
 _NO_SESSION = ("spanloom_spans_total", DropReason.NO_SESSION_ID.value)
@@ -84,8 +82,8 @@ class _RecordReader:
         if not is_valid_id(trace_id, span_id):
             self._counts[_INVALID_ID] += 1
             return
-        if parent_id and (len(parent_id) != _SPAN_ID_SIZE or parent_id == NO_SPAN_ID):
-            if len(parent_id) != _SPAN_ID_SIZE:
+        if parent_id and (len(parent_id) != SPAN_ID_SIZE or parent_id == NO_SPAN_ID):
+            if len(parent_id) != SPAN_ID_SIZE:
                 self._notes[Note.INVALID_PARENT_ID] += 1
             parent_id = b""
         start, end = self._times(span.start_time_unix_nano, span.end_time_unix_nano)
@@ -173,15 +171,6 @@ class _RecordReader:
                 at = event.time_unix_nano or end
                 times.append(self._times(at, at)[1])
         return tuple(times)
-
-
-def is_valid_id(trace_id: bytes, span_id: bytes) -> bool:
-    return (
-        len(trace_id) == _TRACE_ID_SIZE
-        and len(span_id) == _SPAN_ID_SIZE
-        and trace_id != NO_TRACE_ID
-        and span_id != NO_SPAN_ID
-    )
 
 
 def _first_token(values: list[Any], ranks: list[int], start: int) -> int | None:
