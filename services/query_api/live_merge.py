@@ -39,10 +39,11 @@ def merge_live(
     is_ahead = max((w.version for w in live.windows.values()), default=-1) > max(
         (w.version for w in stored.values()), default=-1
     )
-    newest = dict(stored)
-    for window_id, window in live.windows.items():
-        if window.version > stored[window_id].version if window_id in stored else is_ahead:
-            newest[window_id] = window
+    newest = stored | {
+        window_id: window
+        for window_id, window in live.windows.items()
+        if (window.version > stored[window_id].version if window_id in stored else is_ahead)
+    }
     counting = {window_id: window for window_id, window in newest.items() if not window.is_deleted}
 
     merged = {(turn.window_id, turn.trace_id): turn for turn in turns}

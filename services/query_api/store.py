@@ -1,0 +1,91 @@
+"""What the API reads of ClickHouse, as values of the model."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from services.query_api import queries
+from services.query_api.queries import Query
+from services.shared.clickhouse import AsyncClickHouse, Row
+from services.shared.model.live import Position
+from services.shared.model.rollup import TurnRollup, WindowRollup
+from services.shared.records.rollup_fields import turn_of, window_of
+
+
+class Store(Protocol):
+    """Every method raises `TransientError` when ClickHouse does not answer now."""
+
+    async def ping(self) -> None:
+        """Return when queries can be answered. Raises `PermanentError`, too: tables may be missing."""
+
+    async def projects(self) -> list[str]:
+        """Every project, the newest first."""
+
+    async def has_project(self, project: str) -> bool: ...
+
+    async def positions(
+        self, project: str, start: Position | None, limit: int, *, descending: bool = False
+    ) -> list[Position]:
+        """The first `limit` sessions of a project from `start` on, itself included."""
+
+    async def stored(self, project: str, session_ids: Sequence[str]) -> set[str]:
+        """Which of these sessions have rows."""
+
+    async def windows(
+        self, session_ids: Sequence[str], project: str | None = None, *, whole: bool = True
+    ) -> list[WindowRollup]:
+        """All windows of these sessions at their newest version, retractions included, in no order.
+
+        Unless `whole` only what lists show: times, tokens and the number of turns.
+        """
+
+    async def turns(
+        self, session_ids: Sequence[str], project: str | None = None, *, whole: bool = True
+    ) -> list[TurnRollup]:
+        """All turns of these sessions, likewise; unless `whole` only their times."""
+
+
+class ClickHouseStore:
+    """The real one. Few queries a request: clients give up after 5 seconds."""
+
+    def __init__(self, client: AsyncClickHouse) -> None:
+        self._client = client
+
+    async def ping(self) -> None:
+        await self._rows(queries.ping())
+
+    async def projects(self) -> list[str]:
+        return [row["project"] for row in await self._rows(queries.projects())]
+
+    async def has_project(self, project: str) -> bool:
+        return bool(await self._rows(queries.has_project(project)))
+
+    async def positions(
+        self, project: str, start: Position | None, limit: int, *, descending: bool = False
+    ) -> list[Position]:
+        found: dict[Position, None] = {}
+        after, size = start, 2 * limit
+        while True:
+            rows = await self._rows(queries.first_windows(project, after, size, descending=descending))
+            for row in rows:
+                if row["seen"] == row["first_seen_at"]:
+                    found[Position(row["seen"], row["session_id"])] = None
+            if len(rows) < size or len(found) >= limit:
+                return list(found)[:limit]
+            after = Position(rows[-1]["first_seen_at"], rows[-1]["session_id"])
+            size *= 4  # many windows a session: fewer and longer reads
+
+    async def stored(self, project: str, session_ids: Sequence[str]) -> set[str]:
+        return {row["session_id"] for row in await self._rows(queries.stored_sessions(project, session_ids))}
+
+    async def windows(
+        self, session_ids: Sequence[str], project: str | None = None, *, whole: bool = True
+    ) -> list[WindowRollup]:
+        return [window_of(row) for row in await self._rows(queries.windows(session_ids, project, whole=whole))]
+
+    async def turns(
+        self, session_ids: Sequence[str], project: str | None = None, *, whole: bool = True
+    ) -> list[TurnRollup]:
+        return [turn_of(row) for row in await self._rows(queries.turns(session_ids, project, whole=whole))]
+
+    async def _rows(self, query: Query) -> list[Row]:
+        return await self._client.query(query.sql, query.parameters)

@@ -1,0 +1,78 @@
+"""ClickHouse as the API reads it, in memory, with the same contract."""
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from services.shared.errors import TransientError
+from services.shared.model.live import Position
+from services.shared.model.rollup import TurnRollup, WindowRollup
+from services.shared.model.session_key import SessionKey
+
+_Rollup = TypeVar("_Rollup", WindowRollup, TurnRollup)
+
+
+class FakeStore:
+    """Rows are kept at their highest version. `is_down` makes every call fail."""
+
+    def __init__(self) -> None:
+        self._windows: dict[tuple[SessionKey, str], WindowRollup] = {}
+        self._turns: dict[tuple[SessionKey, str, str], TurnRollup] = {}
+        self.is_down = False
+
+    def add(self, *rollups: WindowRollup | TurnRollup) -> None:
+        for rollup in rollups:
+            key = SessionKey(rollup.project, rollup.session_id)
+            if isinstance(rollup, WindowRollup):
+                window = self._windows.setdefault((key, rollup.window_id), rollup)
+                self._windows[key, rollup.window_id] = max(window, rollup, key=lambda w: w.version)
+            else:
+                id_ = (key, rollup.window_id, rollup.trace_id)
+                self._turns[id_] = max(self._turns.setdefault(id_, rollup), rollup, key=lambda t: t.version)
+
+    async def ping(self) -> None:
+        self._check()
+
+    async def projects(self) -> list[str]:
+        self._check()
+        seen: dict[str, int] = {}
+        for window in self._windows.values():
+            seen[window.project] = min(seen.get(window.project, window.first_seen_at), window.first_seen_at)
+        return sorted(seen, key=lambda project: (seen[project], project), reverse=True)
+
+    async def has_project(self, project: str) -> bool:
+        return project in await self.projects()
+
+    async def positions(
+        self, project: str, start: Position | None, limit: int, *, descending: bool = False
+    ) -> list[Position]:
+        self._check()
+        seen: dict[str, int] = {}
+        for (key, _), window in self._windows.items():
+            if key.project == project:
+                seen[key.session_id] = min(seen.get(key.session_id, window.first_seen_at), window.first_seen_at)
+        positions = sorted((Position(at, id_) for id_, at in seen.items()), reverse=descending)
+        return [p for p in positions if start is None or (p <= start if descending else p >= start)][:limit]
+
+    async def stored(self, project: str, session_ids: Sequence[str]) -> set[str]:
+        self._check()
+        return {key.session_id for key, _ in self._windows if key.project == project} & set(session_ids)
+
+    async def windows(
+        self, session_ids: Sequence[str], project: str | None = None, *, whole: bool = True
+    ) -> list[WindowRollup]:
+        self._check()
+        return list(_of(self._windows.values(), session_ids, project))
+
+    async def turns(
+        self, session_ids: Sequence[str], project: str | None = None, *, whole: bool = True
+    ) -> list[TurnRollup]:
+        self._check()
+        return list(_of(self._turns.values(), session_ids, project))
+
+    def _check(self) -> None:
+        if self.is_down:
+            raise TransientError("ClickHouse: query: nobody there")
+
+
+def _of(rollups: Iterable[_Rollup], session_ids: Sequence[str], project: str | None) -> Iterable[_Rollup]:
+    return (r for r in rollups if r.session_id in session_ids and project in (None, r.project))
