@@ -29,7 +29,7 @@ from tests.support.conversations import Application, Draft, conversation, sessio
 from tests.support.otlp import request_of, resource_spans, to_json, to_protobuf
 
 _NOISE = 0.01  # share of spans that belong to no session
-_SENT_TWICE = 0.02  # share of records that the Collector sends again
+_SENT_TWICE = 0.05  # share of records that the Collector sends again
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,132 @@
+"""Spanloom as it is deployed: one process a service, settings by environment, on brokers and databases of a test."""
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaError, Message, Producer
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.eventually import eventually
+from tests.support.ports import free_ports
+from tests.support.processes import Process
+
+SPANLOOM = str(Path(sys.executable).parent / "spanloom")
+_START = 60.0
+
+
+class Service:
+    """One `spanloom ...` process and its /metrics, /healthz and /readyz."""
+
+    def __init__(self, command: str, name: str, folder: Path, settings: Mapping[str, str]) -> None:
+        (self.port,) = free_ports(1)
+        ports = {"SPANLOOM_METRICS_PORT": str(self.port), "SPANLOOM_PORT": str(self.port)}
+        # Nothing of the developer's own environment decides a test.
+        clean = {name: "" for name in os.environ if name.startswith("SPANLOOM_")}
+        assert not clean, f"unset {', '.join(clean)} to run the tests"
+        self.name = name
+        self.process = Process(name, [SPANLOOM, command], folder / f"{name}.log", {**settings, **ports})
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Status and body; status 0 while nothing listens."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10.0) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return 0, b""
+
+    def wait_until_ready(self, within: float = _START) -> None:
+        def look() -> bool:
+            self.process.check_running()
+            return self.get("/readyz")[0] == 200
+
+        try:
+            eventually(look, within=within, what=f"readiness of {self.name}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.process.tail()}") from None
+
+    def metrics(self) -> dict[tuple[str, ...], float]:
+        """Samples by name and label values in the order of label names; empty while nothing listens."""
+        status, body = self.get("/metrics")
+        if status != 200:
+            return {}
+        return {
+            (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
+            for family in text_string_to_metric_families(body.decode())
+            for sample in family.samples
+        }
+
+    def metric(self, name: str, *labels: str) -> float:
+        """One sample, 0 where there is none yet."""
+        return self.metrics().get((name, *labels), 0.0)
+
+
+class Installation:
+    """The services of one test. Each has topics, groups and a folder of its own on a shared broker."""
+
+    def __init__(self, folder: Path, name: str, bootstrap: str, **settings: str) -> None:
+        self.folder, self.name, self.bootstrap = folder, name, bootstrap
+        self.spans_topic = f"{name}-spans"
+        self.rollups_topic = f"{name}-rollups"
+        self._settings = {
+            "SPANLOOM_APP_ID": name,
+            "SPANLOOM_DATA_DIR": str(folder / "data"),
+            "SPANLOOM_KAFKA_BOOTSTRAP": bootstrap,
+            "SPANLOOM_SPANS_TOPIC": self.spans_topic,
+            "SPANLOOM_SESSION_SPANS_TOPIC": f"{name}-session-spans",
+            "SPANLOOM_ROLLUPS_TOPIC": self.rollups_topic,
+            "SPANLOOM_LOG_LEVEL": "info",
+            **_variables(settings),
+        }
+        self._running = ExitStack()
+        self._starts = 0
+
+    def start(self, command: str, **settings: str) -> Service:
+        """Start a service; settings by their names in `Settings`. It is killed at the end of the test at the latest."""
+        self._starts += 1
+        service = Service(command, f"{command}-{self._starts}", self.folder, {**self._settings, **_variables(settings)})
+        self._running.enter_context(service.process)
+        return service
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._running.close()
+
+
+def send(bootstrap: str, topic: str, records: Iterable[bytes], partitions: int, first: int = 0) -> None:
+    """Write records, acknowledged, one after another to the partitions in turn, beginning at number `first`."""
+    faults: list[KafkaError] = []
+
+    def hear(error: KafkaError | None, message: Message) -> None:
+        del message
+        if error is not None:
+            faults.append(error)
+
+    producer = Producer({"bootstrap.servers": bootstrap, "message.max.bytes": 64 << 20, "linger.ms": 5, "acks": "all"})
+    for number, value in enumerate(records, first):
+        producer.produce(topic, value, partition=number % partitions, on_delivery=hear)
+        producer.poll(0)
+    left = producer.flush(60.0)
+    assert not left, f"{left} records were not acknowledged"
+    assert not faults, f"not written: {faults[0]}"
+
+
+def _variables(settings: Mapping[str, str]) -> dict[str, str]:
+    return {f"SPANLOOM_{name.upper()}": value for name, value in settings.items()}
