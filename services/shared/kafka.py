@@ -26,7 +26,10 @@ from services.shared.kafka_log import thin_logs
 from services.shared.room import Room
 
 LARGEST_RECORD = 32 << 20
-"""Bytes of the largest record we write: a dead letter holds the untouched bytes of one we could not read."""
+"""Bytes of the largest record of the spans topic."""
+
+LARGEST_DEAD_LETTER = LARGEST_RECORD + (1 << 20)
+"""A dead letter holds the untouched bytes of a record, and headers that say why."""
 
 _BATCH = 512 << 10  # under the 1 MB that a broker takes by default; a larger record goes alone
 _BACKOFF_MS = 250  # aiokafka's 100 ms, times every partition's producer, is a busy loop while a broker is down
@@ -295,7 +298,7 @@ def _producer(bootstrap: str, **more: object) -> AIOKafkaProducer:
         bootstrap_servers=bootstrap,
         acks="all",
         max_batch_size=_BATCH,
-        max_request_size=LARGEST_RECORD,
+        max_request_size=LARGEST_DEAD_LETTER,
         retry_backoff_ms=_BACKOFF_MS,
         metadata_max_age_ms=30_000,
         **more,

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from services.shared.errors import SettingsError, TransientError
-from services.shared.kafka import LARGEST_RECORD
+from services.shared.kafka import LARGEST_DEAD_LETTER, LARGEST_RECORD
 from services.shared.settings import Settings
 
 _TIMEOUT = 30.0
@@ -48,6 +48,7 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
     count, replication = settings.topic_partitions, settings.topic_replication
     timed = {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
     large = {"max.message.bytes": str(LARGEST_RECORD)}
+    letters = {"cleanup.policy": "delete", "max.message.bytes": str(LARGEST_DEAD_LETTER), **_days(30)}
     spans_dead, rollups_dead = dead_letter_topic(settings.spans_topic), dead_letter_topic(settings.rollups_topic)
     return [
         TopicSpec(settings.spans_topic, count, replication, {**timed, **large, **_days(7)}),
@@ -68,8 +69,8 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
             },
             frozenset({"cleanup.policy"}),
         ),
-        TopicSpec(spans_dead, count, replication, {"cleanup.policy": "delete", **large, **_days(30)}),
-        TopicSpec(rollups_dead, count, replication, {"cleanup.policy": "delete", **large, **_days(30)}),
+        TopicSpec(spans_dead, count, replication, letters),
+        TopicSpec(rollups_dead, count, replication, letters),
     ]
 
 
