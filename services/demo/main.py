@@ -33,12 +33,13 @@ def run(
     and for the sessions to appear. Raises `TransientError` when a server does not answer.
     """
     clock = SystemClock()
-    began = datetime.fromtimestamp(clock.now() / 1e9, UTC).isoformat()
+    began = datetime.fromtimestamp(clock.now() / 1e9, UTC)
     held = hold(CONVERSATIONS, endpoint=endpoint, project=project, run=uuid4().hex[:6])
     turns = sum(len(talk.turns) for talk in held)
     echo(f"held {len(held)} conversations of {turns} turns in project {project}, and sent their spans to {endpoint}")
     if api_url is None:
         return 0
+    echo(f"waiting until the sessions are {'closed' if until_closed else 'there'}")
     with httpx.Client(base_url=api_url, timeout=_HTTP_TIMEOUT) as client:
         reader = SessionReader(client, project)
         shown = _await(reader, held, began, until_closed=until_closed, patience=patience, clock=clock)
@@ -57,7 +58,7 @@ def run(
 def _await(
     reader: SessionReader,
     held: Sequence[HeldConversation],
-    began: str,
+    began: datetime,
     *,
     until_closed: bool,
     patience: float,

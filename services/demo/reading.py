@@ -1,6 +1,7 @@
 """Reads sessions back from the query API, as any client would."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -18,9 +19,9 @@ class SessionReader:
     def __init__(self, client: httpx.Client, project: str) -> None:
         self._client, self._project = client, project
 
-    def sessions_since(self, start_time: str) -> list[ShownSession]:
-        """Every session of the project that began at `start_time` (ISO 8601, UTC) or later; none when it is unknown."""
-        return [self._read(listed) for listed in self._list() if listed["start_time"] >= start_time]
+    def sessions_since(self, moment: datetime) -> list[ShownSession]:
+        """Every session of the project that began at `moment` or later; none when the project is unknown."""
+        return [self._read(listed) for listed in self._list() if datetime.fromisoformat(listed["start_time"]) >= moment]
 
     def _list(self) -> Iterator[_Json]:
         cursor: str | None = None
@@ -66,9 +67,9 @@ def _turn(turn: _Json) -> HeldTurn:
         trace_id=turn["trace_id"],
         input=turn["input"],
         output=turn["output"],
-        prompt_tokens=turn["prompt_tokens"],
-        completion_tokens=turn["completion_tokens"],
-        llm_calls=turn["llm_call_count"],
+        prompt_tokens=turn["usage"]["prompt_tokens"],
+        completion_tokens=turn["usage"]["completion_tokens"],
+        llm_calls=turn["usage"]["llm_call_count"],
         tool_calls=turn["tool_call_count"],
         has_error=turn["has_error"],
     )
