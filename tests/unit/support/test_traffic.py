@@ -14,7 +14,7 @@ GAP = 10 * MINUTE
 
 
 def traffic(seed: int) -> Traffic:
-    return make_traffic(seed=seed, sessions=100, spans=2_000, begin=T0, length=3 * HOUR, gap=GAP, largest_batch=40)
+    return make_traffic(seed=seed, sessions=100, spans=2_000, begin=T0, length=3 * HOUR, gap=GAP, largest_batch=20)
 
 
 def test_the_same_seed_makes_the_same_traffic() -> None:
