@@ -9,16 +9,16 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 class TooLargeError(ValueError):
-    """Unpacks to more than `MAX_BYTES`."""
+    """Unpacks to more bytes than are allowed."""
 
 
-def gunzip(data: bytes) -> bytes:
+def gunzip(data: bytes, most: int = MAX_BYTES) -> bytes:
     """The content of one or more gzip members, back to back.
 
-    Raises `TooLargeError`, and `ValueError` for anything that is not gzip from first to last byte.
+    Raises `TooLargeError` for more than `most` bytes, and `ValueError` for anything that is not gzip from first to last byte.
     """
     parts: list[bytes] = []
-    room = MAX_BYTES
+    room = most
     while data:
         member = zlib.decompressobj(_GZIP)
         try:
@@ -28,7 +28,7 @@ def gunzip(data: bytes) -> bytes:
         parts.append(part)
         room -= len(part)
         if room < 0:
-            raise TooLargeError(f"unpacks to more than {MAX_BYTES} bytes")
+            raise TooLargeError(f"unpacks to more than {most} bytes")
         if not member.eof:
             raise ValueError("ends inside the packed data")
         data = member.unused_data
