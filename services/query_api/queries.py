@@ -1,8 +1,8 @@
 """PURE: the SQL of the API, and its parameters. Every value is bound by the server, none is part of the text.
 
 Rows are read at their newest version by `LIMIT 1 BY`, not by FINAL, which hides retractions:
-the live view is merged by them (live_merge.py). On the sorting keys of the tables both cost the
-same (1.2 million windows: 100 sessions 43 ms by LIMIT 1 BY, 87 ms by FINAL).
+the live view is merged by them (live_merge.py). On the sorting keys of the tables both are of the same
+order of time (1.2 million windows: 100 sessions in 43 ms by LIMIT 1 BY, 87 ms by FINAL).
 """
 
 from collections.abc import Mapping, Sequence
