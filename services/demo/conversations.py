@@ -1,8 +1,9 @@
-"""The conversations of the demo, and what is known of one once it was held."""
+"""PURE: the conversations of the demo, and what is known of one once it was held."""
 
 from dataclasses import dataclass
 
-from services.demo.model_server import OVERLOADED
+OVERLOADED = "everything at once"
+"""A question with these words gets a 503, as a model provider has its bad minutes."""
 
 
 @dataclass(frozen=True, slots=True)

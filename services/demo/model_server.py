@@ -13,12 +13,12 @@ from hashlib import blake2b
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from services.demo.conversations import OVERLOADED
+
 Message = dict[str, Any]
 """A chat message as it stands in the request."""
 
 MODEL = "gpt-4o-mini"
-OVERLOADED = "everything at once"
-"""A question with these words gets a 503, as a model provider has its bad minutes."""
 
 _ORDER = re.compile(r"\b[A-Z]{2}-\d{4}\b")
 _ANSWERS = (

@@ -1,7 +1,8 @@
 import openai
 import pytest
 
-from services.demo.model_server import MODEL, OVERLOADED, Message, answer, count_tokens, model_server
+from services.demo.conversations import OVERLOADED
+from services.demo.model_server import MODEL, Message, answer, count_tokens, model_server
 
 
 def _user(text: str) -> Message:
