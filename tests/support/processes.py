@@ -63,6 +63,13 @@ class Process:
             self.kill()
             raise AssertionError(f"{self.name} did not end within {within:g} s of SIGTERM\n{self.tail()}") from None
 
+    def wait(self, within: float) -> int:
+        """Its exit status; a process that does not end by itself in time is an error."""
+        try:
+            return self._child.wait(within)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} did not end within {within:g} s\n{self.tail()}") from None
+
     def wait_for(self, ready: str, *, within: float) -> None:
         """Wait until the log holds `ready`; fail with the log when the process ends before."""
 
