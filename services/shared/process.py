@@ -95,6 +95,8 @@ class _Stopping:
 
 def _end(name: str, error: BaseException) -> None:
     """The service raised: nothing may be committed any more, so nobody is waited for."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]  # a task group around what happened
     match error:
         case SettingsError():
             _end_now(str(error), 2)

@@ -124,6 +124,13 @@ def test_an_error_on_purpose_is_told_without_a_traceback(start: Starter) -> None
     assert "Traceback" not in process.log.read_text()
 
 
+def test_an_error_from_inside_a_task_group_is_told_like_any_other(start: Starter) -> None:
+    process = start("raise ExceptionGroup('tasks', [PermanentError('fenced')])")
+
+    assert _ends(process) == 1
+    assert process.log.read_text().endswith("spanloom test: fenced\n")
+
+
 def test_a_bug_ends_the_process_with_its_traceback_and_waits_for_no_thread(start: Starter) -> None:
     process = start("asyncio.get_running_loop().run_in_executor(None, time.sleep, 3600); raise KeyError('bug')")
 
