@@ -66,7 +66,7 @@ def event(name: str, *, at: int = T0, attributes: Mapping[str, Any] | None = Non
     return Span.Event(name=name, time_unix_nano=at, attributes=key_values(attributes or {}))
 
 
-def span(  # noqa: PLR0913 - a builder: every part of a span may be given
+def span(
     *,
     trace_id: int | bytes = 1,
     span_id: int | bytes = 1,
@@ -90,13 +90,10 @@ def span(  # noqa: PLR0913 - a builder: every part of a span may be given
         attributes=key_values(attributes or {}),
         events=events,
     )
-    if is_error or status_message:
-        result.status.CopyFrom(
-            Status(
-                code=Status.StatusCode.STATUS_CODE_ERROR if is_error else Status.StatusCode.STATUS_CODE_UNSET,
-                message=status_message,
-            )
-        )
+    result.status.SetInParent()  # the Collector always writes it
+    result.status.message = status_message
+    if is_error:
+        result.status.code = Status.StatusCode.STATUS_CODE_ERROR
     return result
 
 

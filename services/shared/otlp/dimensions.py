@@ -30,6 +30,9 @@ def name_of(value: object) -> str | None:
 
 def read_tags(value: AnyValue) -> tuple[str, ...] | None:
     """A list, a JSON list or text with commas, without repetition, in order."""
+    texts = [item.string_value.strip() for item in value.array_value.values]
+    if texts and all(texts):
+        return tuple(dict.fromkeys(texts))
     return tags_of(plain(value))
 
 
@@ -39,8 +42,7 @@ def tags_of(held: object) -> tuple[str, ...] | None:
         held = parsed if isinstance(parsed, list) else held.split(",")
     if not isinstance(held, list):
         held = [held]
-    tags = dict.fromkeys(tag for item in held if (tag := text_of(item).strip()[:MAX_KEY_LENGTH]))
-    return tuple(tag for tag, _ in bounded((tag, "") for tag in tags)) or None
+    return tuple(dict.fromkeys(tag for item in held if (tag := text_of(item).strip()))) or None
 
 
 def flat(value: object) -> list[tuple[str, str]]:

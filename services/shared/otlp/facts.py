@@ -31,7 +31,7 @@ MAX_ENDS = 1_000
 _ROUTED = ("spanloom_spans_total", "routed")
 _NO_SESSION = ("spanloom_spans_total", DropReason.NO_SESSION_ID.value)
 _INVALID_ID = ("spanloom_spans_total", DropReason.INVALID_ID.value)
-_FROM_TRACE = ("spanloom_session_id_source_total", "trace")
+_FROM_TRACE = "trace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,22 +127,28 @@ class _RecordReader:
 
     def finish(self) -> Extraction:
         items: dict[SessionKey, list[SpanFacts | SessionEnd]] = {}
+        sources: dict[str, int] = {}
         counts = self._counts
         for sourced, facts, previous in self._spans:
             if sourced is not None:
                 key, attribute = sourced
-                counts["spanloom_session_id_source_total", attribute] += 1
+                sources[attribute] = sources.get(attribute, 0) + 1
             elif facts.trace_id in self._bindings:
                 key = self._bindings[facts.trace_id]
-                counts[_FROM_TRACE] += 1
+                sources[_FROM_TRACE] = sources.get(_FROM_TRACE, 0) + 1
             else:
                 counts[_NO_SESSION] += 1
                 continue
-            counts[_ROUTED] += 1
-            items.setdefault(key, []).append(facts)
+            found = items.get(key)
+            if found is None:
+                found = items[key] = []
+            found.append(facts)
             if previous is not None and previous != key:
                 ended = items.setdefault(SessionKey(*previous), [])
                 ended.append(SessionEnd(facts.start, facts.trace_id, facts.span_id))
+        for attribute, number in sources.items():
+            counts["spanloom_session_id_source_total", attribute] = number
+            counts[_ROUTED] += number
         for note, number in self._notes.items():
             counts["spanloom_span_notes_total", note.value] += number
         groups = [SpanGroup(key, self._record_time, tuple(found)) for key, found in items.items()]
