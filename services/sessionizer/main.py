@@ -42,7 +42,7 @@ async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, hea
     async with AsyncExitStack() as stack:
         live: LiveWriter = NoLiveView()
         if settings.redis_url:
-            longest = max(settings.gap, *settings.gap_by_project.values())
+            longest = max(settings.gap, *settings.gap_by_project.values(), 0)
             view = LiveView(settings.redis_url, clock, lifetime(longest, settings.allowed_lateness))
             stack.push_async_callback(view.close)
             live = view

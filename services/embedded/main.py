@@ -1,0 +1,157 @@
+"""`spanloom up`: gateway, worker, sinks and query API in one process tree.
+
+The same services as in production, around a broker, ClickHouse and Redis that came as packages.
+A clean stop lets every span in hand reach ClickHouse and saves the open sessions to a file; the
+next start goes on with them, in a new epoch, because the embedded broker's log begins anew.
+"""
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from services.embedded.neighbours import Neighbours, start_neighbours
+from services.embedded.saved_states import SavedStates, save_states, take_states
+from services.gateway.app import gateway_router
+from services.query_api.app import build_app
+from services.query_api.store import ClickHouseStore
+from services.sessionizer.worker import EmbeddedLog, Worker
+from services.shared.clock import SystemClock
+from services.shared.health import Health
+from services.shared.http import Server
+from services.shared.kafka import SpanProducer
+from services.shared.kafka_topics import partition_counts, topic_specs
+from services.shared.live import LiveView, lifetime
+from services.shared.room import BoundedRoom, Unlimited
+from services.shared.settings import Settings
+from services.shared.telemetry import Telemetry
+from services.sink.interrupted import close_interrupted, highest_epoch
+from services.sink.main import build_sinks
+
+_SECOND = 10**9
+_log = logging.getLogger(__name__)
+
+
+async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, health: Health) -> None:
+    """Serve until `stop` is set, then drain. Raises `SettingsError` when it cannot start with these settings."""
+    async with AsyncExitStack() as stack:
+        process = await EmbeddedProcess.build(settings, telemetry, stack)
+        health.ready = lambda: process.is_ready
+        try:
+            await process.run(stop)
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None  # the first fault ended the others
+
+
+class EmbeddedProcess:
+    """Everything that `spanloom up` runs. `log` is set when the broker is the embedded one."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        neighbours: Neighbours,
+        counts: dict[str, int],
+        live: LiveView,
+        producer: SpanProducer,
+        log: EmbeddedLog | None,
+        room: BoundedRoom | None,
+        telemetry: Telemetry,
+    ) -> None:
+        clock = SystemClock()
+        self._settings, self._log, self._room = settings, log, room
+        self._saved_to = _saved_states(settings)
+        self._worker = Worker(
+            settings, neighbours.bootstrap, counts, live=live, clock=clock, telemetry=telemetry, embedded=log
+        )
+        self._sinks = build_sinks(
+            settings,
+            neighbours.bootstrap,
+            neighbours.store,
+            room=room or Unlimited(),
+            clock=clock,
+            telemetry=telemetry,
+            embedded=log is not None,
+        )
+        gateway = gateway_router(
+            producer,
+            room or Unlimited(),
+            topic=settings.spans_topic,
+            telemetry=telemetry,
+            max_request_bytes=settings.max_request_bytes,
+            timeout=settings.gateway_timeout / _SECOND,
+        )
+        app = build_app(ClickHouseStore(neighbours.store), live, telemetry, clock, routers=[gateway])
+        self._server = Server(app, settings.host, settings.port)
+
+    @classmethod
+    async def build(cls, settings: Settings, telemetry: Telemetry, stack: AsyncExitStack) -> "EmbeddedProcess":
+        """Start the neighbours and connect to them; `stack` stops and closes all of it."""
+        neighbours = await start_neighbours(settings, stack)
+        counts = await partition_counts(neighbours.bootstrap, [spec.name for spec in topic_specs(settings)])
+        longest = max(settings.gap, *settings.gap_by_project.values(), 0)
+        live = LiveView(neighbours.redis_url, SystemClock(), lifetime(longest, settings.allowed_lateness))
+        stack.push_async_callback(live.close)
+        producer = SpanProducer(
+            neighbours.bootstrap,
+            settings.spans_topic,
+            embedded=neighbours.has_own_log,
+            timeout=settings.gateway_timeout / _SECOND,
+        )
+        stack.push_async_callback(producer.stop)
+        await producer.start()
+        room = _room(settings) if neighbours.has_own_log else None
+        log = await _begin_log(settings, neighbours, room) if room is not None else None
+        return cls(settings, neighbours, counts, live, producer, log, room, telemetry)
+
+    @property
+    def is_ready(self) -> bool:
+        return self._worker.is_ready and all(sink.is_ready for sink in self._sinks)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop`, then stop part by part in the direction of the flow."""
+        stop_worker, stop_sinks = asyncio.Event(), asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            for sink in self._sinks:
+                tasks.create_task(sink.run(stop_sinks, to_end=self._log is not None))
+            worker = tasks.create_task(self._worker.run(stop_worker))
+            await self._server.start()
+            await stop.wait()
+            _log.info("draining")
+            await self._server.stop()
+            if self._room is not None:
+                await self._room.emptied(self._settings.spans_topic)
+                await self._worker.drain_route()
+                await self._room.emptied(self._settings.session_spans_topic)
+            stop_worker.set()
+            await worker
+            states = await self._worker.drain()
+            stop_sinks.set()
+        if self._log is not None:
+            save_states(self._saved_to, SavedStates(self._log.epoch, states))
+            _log.info("saved the states of %d partitions", len(states))
+
+
+def _saved_states(settings: Settings) -> Path:
+    return settings.data_dir / "sessions.saved"
+
+
+def _room(settings: Settings) -> BoundedRoom:
+    """Who reads what: nothing may be more than 2 MB ahead of the slowest of its readers."""
+    span_readers = {"route"} if settings.span_storage == "off" else {"route", "span-sink"}
+    return BoundedRoom(
+        {
+            settings.spans_topic: frozenset(span_readers),
+            settings.session_spans_topic: frozenset({"window"}),
+            settings.rollups_topic: frozenset({"rollup-sink"}),
+        }
+    )
+
+
+async def _begin_log(settings: Settings, neighbours: Neighbours, room: BoundedRoom) -> EmbeddedLog:
+    """A new epoch, with the states of the last clean stop; after a kill, what was open is closed as interrupted."""
+    saved = take_states(_saved_states(settings))
+    stored = await neighbours.store.run(highest_epoch)
+    epoch = max(stored, saved.epoch if saved else 0) + 1
+    if saved is None and (closed := await neighbours.store.run(lambda client: close_interrupted(client, epoch))):
+        _log.warning("the last stop was no clean one: closed %d open windows as interrupted", closed)
+    return EmbeddedLog(room, saved.partitions if saved else {}, epoch)
