@@ -1,4 +1,4 @@
-"""The neighbours of embedded mode: the broker, ClickHouse and Redis, each embedded unless a setting names a real one."""
+"""The neighbours of embedded mode: broker, ClickHouse and Redis, each embedded unless a setting names a real one."""
 
 import asyncio
 import fcntl

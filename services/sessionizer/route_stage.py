@@ -95,6 +95,9 @@ class RouteStage:
         self._dead_letters, self._dead_letter_bytes = [], 0
         return Flush(outputs=outputs, counts=counts)
 
+    def snapshot(self) -> Iterable[tuple[bytes, bytes]]:
+        return ()
+
     @property
     def gauges(self) -> dict[str, float]:
         watermark = self._watermark.value

@@ -84,7 +84,7 @@ def build_sinks(
         # Other settings make other rows of the same record.
         rules = (settings.session_id_attributes, settings.project_attributes, settings.max_future)
         conversion = SpanConversion(
-            Rules.of(
+            Rules(
                 session_id_attributes=settings.session_id_attributes,
                 project_attributes=settings.project_attributes,
                 max_future=settings.max_future,
