@@ -22,6 +22,18 @@ _START = 60.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback, whatever the environment says
 
 
+def get(request: str | urllib.request.Request) -> tuple[int, bytes]:
+    """Status and body of an HTTP answer; status 0 where nothing answers."""
+    try:
+        with _DIRECT.open(request, timeout=30.0) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return 0, b""
+
+
 class Service:
     """One `spanloom ...` process and its /metrics, /healthz and /readyz."""
 
@@ -40,14 +52,7 @@ class Service:
 
     def get(self, path: str) -> tuple[int, bytes]:
         """Status and body; status 0 while nothing listens."""
-        try:
-            with _DIRECT.open(self.url + path, timeout=10.0) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read()
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return 0, b""
+        return get(self.url + path)
 
     def wait_until_ready(self, within: float = _START) -> None:
         def look() -> bool:
