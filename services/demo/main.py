@@ -13,6 +13,7 @@ from services.demo.reading import SessionReader
 from services.demo.report import session_table
 from services.demo.traffic import hold
 from services.shared.clock import Clock, SystemClock
+from services.shared.errors import TransientError
 
 _POLL = 0.2  # seconds
 _HTTP_TIMEOUT = 10.0
@@ -30,7 +31,7 @@ def run(
     """Hold the conversations once. With `api_url`, also print the sessions; 1 unless they are what was held.
 
     `until_closed`: wait for the sessions to be closed too. `patience`: seconds to wait for that,
-    and for the sessions to appear. Raises `TransientError` when a server does not answer.
+    and for the sessions to appear. Raises `SpanloomError` when a server does not answer.
     """
     clock = SystemClock()
     began = datetime.fromtimestamp(clock.now() / 1e9, UTC)
@@ -67,8 +68,14 @@ def _await(
     """The sessions since `began`, as soon as they are what was held, or when patience ends."""
     deadline = clock.monotonic() + patience
     while True:
-        shown = reader.sessions_since(began)
-        closed = all(session.state == "closed" for session in shown) or not until_closed
-        if (closed and not differences(held, shown)) or clock.monotonic() > deadline:
-            return shown
+        is_last = clock.monotonic() > deadline
+        try:
+            shown = reader.sessions_since(began)
+        except TransientError:
+            if is_last:
+                raise
+        else:
+            closed = all(session.state == "closed" for session in shown) or not until_closed
+            if is_last or (closed and not differences(held, shown)):
+                return shown
         time.sleep(_POLL)

@@ -8,13 +8,17 @@ import httpx
 
 from services.demo.check import ShownSession
 from services.demo.conversations import HeldTurn
-from services.shared.errors import TransientError
+from services.shared.errors import PermanentError, TransientError
 
 _Json = dict[str, Any]
 
 
 class SessionReader:
-    """The sessions of one project. Raises `TransientError` when the API does not answer as it should."""
+    """The sessions of one project.
+
+    Raises `TransientError` when the API cannot answer now, `PermanentError` when it is not
+    there or answers as it never should.
+    """
 
     def __init__(self, client: httpx.Client, project: str) -> None:
         self._client, self._project = client, project
@@ -52,12 +56,15 @@ class SessionReader:
     def _get(self, path: str, parameters: dict[str, str] | None = None) -> _Json:
         try:
             response = self._client.get(path, params=parameters or {})
+        except httpx.ConnectError as error:
+            raise PermanentError(f"nothing listens on {self._client.base_url}: {error}") from error
         except httpx.TransportError as error:
             raise TransientError(f"{self._client.base_url} does not answer: {error}") from error
         if response.status_code == httpx.codes.NOT_FOUND:
             return {}
         if response.is_error:
-            raise TransientError(f"{response.url} answered {response.status_code}: {response.text[:200]}")
+            kind = TransientError if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else PermanentError
+            raise kind(f"{response.url} answered {response.status_code}: {response.text[:200]}")
         answer: _Json = response.json()
         return answer
 
