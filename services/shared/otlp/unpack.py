@@ -15,7 +15,8 @@ class TooLargeError(ValueError):
 def gunzip(data: bytes, most: int = MAX_BYTES) -> bytes:
     """The content of one or more gzip members, back to back.
 
-    Raises `TooLargeError` for more than `most` bytes, and `ValueError` for anything that is not gzip from first to last byte.
+    Raises `TooLargeError` for more than `most` bytes, and `ValueError` for anything that is not gzip from
+    first to last byte.
     """
     parts: list[bytes] = []
     room = most
