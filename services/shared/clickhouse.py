@@ -48,6 +48,8 @@ _INSERT_SETTINGS = {
     "deduplicate_blocks_in_dependent_materialized_views": "1",
     "max_partitions_per_insert_block": "0",  # replays of long outages touch many days at once
 }
+# With FINAL, too, read the other columns of matching rows only; ClickHouse does it for conditions on sort keys alone.
+_QUERY_SETTINGS = {"optimize_move_to_prewhere_if_final": "1"}
 
 _T = TypeVar("_T")
 
@@ -133,7 +135,7 @@ class ClickHouse:
             result = self._open().query(
                 sql,
                 parameters=dict(parameters or {}),
-                settings={"max_execution_time": round(self._timeout), **(settings or {})},
+                settings={"max_execution_time": round(self._timeout), **_QUERY_SETTINGS, **(settings or {})},
                 query_formats=_TIMES_AS_NANOSECONDS,
             )
             return list(result.named_results())

@@ -1,4 +1,5 @@
 -- Turns at the version of their own last change: the columns of TurnRollup, in its order.
+-- Session first: they are read by session, with its project or without.
 CREATE TABLE IF NOT EXISTS session_turns {{on_cluster}}
 (
     project                 LowCardinality(String),
@@ -38,7 +39,7 @@ CREATE TABLE IF NOT EXISTS session_turns {{on_cluster}}
 )
 ENGINE = {{engine_prefix}}ReplacingMergeTree(version, is_deleted)
 PARTITION BY toYYYYMM(first_seen_at)
-PRIMARY KEY (project, session_id)
-ORDER BY (project, session_id, window_id, trace_id)
+PRIMARY KEY (session_id, project)
+ORDER BY (session_id, project, window_id, trace_id)
 TTL toDateTime(first_seen_at) + INTERVAL 400 DAY DELETE
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
+SETTINGS index_granularity = 256, ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
