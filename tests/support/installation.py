@@ -87,9 +87,10 @@ class Installation:
         self.folder, self.name, self.bootstrap = folder, name, bootstrap
         self.spans_topic = f"{name}-spans"
         self.rollups_topic = f"{name}-rollups"
+        self.data_dir = folder / "data"
         self._settings = {
             "SPANLOOM_APP_ID": name,
-            "SPANLOOM_DATA_DIR": str(folder / "data"),
+            "SPANLOOM_DATA_DIR": str(self.data_dir),
             "SPANLOOM_KAFKA_BOOTSTRAP": bootstrap,
             "SPANLOOM_SPANS_TOPIC": self.spans_topic,
             "SPANLOOM_SESSION_SPANS_TOPIC": f"{name}-session-spans",
