@@ -1,0 +1,232 @@
+"""The rules that depend on the order of the log, as a plain interpreter of semantics.md.
+
+Read it beside the text: sections "Which window", "Time is data", "Identity and version" and
+"Emission". Lists of spans are searched from end to end, totals are computed anew every time, and
+nothing is ever encoded. Not modelled: the limit of identities of a session key.
+"""
+
+from dataclasses import dataclass, field
+
+from services.sessionizer.engine.policy import Policy
+from services.shared.model.rollup import CloseReason, TurnRollup, WindowRollup
+from services.shared.model.session_key import SessionKey
+from services.shared.model.span import SessionEnd, SpanFacts
+from services.shared.records.session_spans import SpansRecord, WatermarkRecord
+from tests.support.model_window import LONG_AGO, Identity, Window
+from tests.support.totals import interval, turns_of
+
+LONGEST_STEP = 5 * 10**9
+"""Log time goes on by at most this from one record to the next."""
+
+
+@dataclass
+class Retraction:
+    """Deletes an absorbed window and its turns, at the version of the merge."""
+
+    window: Window
+    version: int
+
+
+@dataclass
+class Emission:
+    """What one flush publishes, and what it does to the live view."""
+
+    windows: dict[Window, WindowRollup] = field(default_factory=dict)
+    turns: dict[Window, dict[bytes, TurnRollup]] = field(default_factory=dict)
+    retractions: list[Retraction] = field(default_factory=list)
+    live: dict[Window, WindowRollup] = field(default_factory=dict)
+    live_turns: dict[Window, dict[bytes, TurnRollup]] = field(default_factory=dict)
+    removed: list[Window] = field(default_factory=list)
+
+
+class LogOrderModel:
+    """One keyed partition: records in, windows held, emissions out."""
+
+    def __init__(self, policy: Policy, *, epoch: int = 1) -> None:
+        self.policy = policy
+        self.epoch = epoch
+        self.held: list[Window] = []
+        self.watermark = LONG_AGO
+        self.ends_ignored = self.duplicates = self.expired = 0
+        self._sources: dict[str, tuple[int, int]] = {}  # the watermark of each, and the log time it was heard
+        self._source_count = self._counted_at = self._log_time = 0
+        self._timestamp: int | None = None
+        self._version = self._position = 0
+        self._removed: list[Window] = []
+        self._retractions: list[Retraction] = []
+        self._leaving: list[Window] = []  # expired before their last change went out
+
+    # Time is data
+
+    def fold(self, offset: int, timestamp: int, record: SpansRecord | WatermarkRecord) -> None:
+        self._version, self._position = self.epoch << 48 | offset, 0
+        self._advance(timestamp)
+        if isinstance(record, WatermarkRecord):
+            self._hear(record)
+        self._settle()
+        if isinstance(record, SpansRecord):
+            for group in record.groups:
+                for item in group.items:
+                    self._position += 1
+                    self._take(group.key, item, group.record_time)
+        self._settle()
+
+    def _advance(self, timestamp: int) -> None:
+        if self._timestamp is None:
+            self._log_time = self._counted_at = self._timestamp = timestamp
+        self._log_time += min(max(timestamp - self._timestamp, 0), LONGEST_STEP)
+        self._timestamp = max(timestamp, self._timestamp)
+        self._move_watermark()
+
+    def _hear(self, record: WatermarkRecord) -> None:
+        before = self._sources.get(record.source, (LONG_AGO, 0))[0]
+        self._sources[record.source] = max(before, record.watermark), self._log_time
+        if record.sources > self._source_count:
+            if self._source_count:
+                self._counted_at = self._log_time
+            self._source_count = record.sources
+        self._move_watermark()
+
+    def _move_watermark(self) -> None:
+        """The minimum over the sources; one unheard for `source_timeout` no longer holds it back."""
+
+        def counts(heard_at: int) -> bool:
+            return self._log_time - heard_at < self.policy.source_timeout
+
+        watermarks = [watermark for watermark, heard_at in self._sources.values() if counts(heard_at)]
+        is_waiting = len(self._sources) < self._source_count and counts(self._counted_at)
+        if watermarks and not is_waiting:
+            self.watermark = max(self.watermark, min(watermarks))
+
+    # Which window
+
+    def _of(self, key: SessionKey) -> list[Window]:
+        return [window for window in self.held if window.key == key]
+
+    def _take(self, key: SessionKey, item: SpanFacts | SessionEnd, record_time: int) -> None:
+        identity = item.trace_id, item.span_id
+        if isinstance(item, SessionEnd):
+            self._end(key, item.at, identity)
+            return
+        for window in self._of(key):
+            if identity in ((span.trace_id, span.span_id) for span in window.spans):
+                window.duplicates += 1
+                self.duplicates += 1
+                return
+        self._add(key, item, record_time)
+        if item.name == "session.end":
+            self._end(key, item.end, identity)
+        for at in item.ends_at:
+            self._end(key, at, identity)
+
+    def _add(self, key: SessionKey, span: SpanFacts, record_time: int) -> None:
+        gap = self.policy.gap_for(key.project)
+        window = self._home(key, span, gap) or self._open(key, span, record_time, gap)
+        window.spans.append(span)
+        window.late_spans += self.watermark > span.end + gap
+        window.turn_versions[span.trace_id] = self._version
+        if window.ended_at is None:
+            turn = interval(turns_of(window.spans)[span.trace_id])
+            near = [w for w in self._of(key) if w.is_plain and (w is window or w.distance(turn) <= gap)]
+            window = self._merge(near)
+        if len(window.spans) >= self.policy.max_spans:
+            window.sealed = CloseReason.MAX_SPANS
+        elif window.end - window.start >= self.policy.max_duration:
+            window.sealed = CloseReason.MAX_DURATION
+        self._change(window)
+
+    def _home(self, key: SessionKey, span: SpanFacts, gap: int) -> Window | None:
+        growing = [window for window in self._of(key) if not window.sealed]
+        for window in growing:
+            if span.trace_id in window.turn_versions:
+                return window
+        ended = [
+            window
+            for window in growing
+            if window.ended_at is not None
+            and span.start <= window.ended_at
+            and window.distance((span.start, span.end)) <= gap
+        ]
+        return min(ended, key=lambda window: window.opened, default=None)
+
+    def _open(self, key: SessionKey, span: SpanFacts, record_time: int, gap: int) -> Window:
+        is_late = self.watermark > span.end + gap + self.policy.allowed_lateness
+        window = Window(key, (self._version, self._position), span, record_time, is_late)
+        self.held.append(window)
+        return window
+
+    def _merge(self, windows: list[Window]) -> Window:
+        """They become one: the oldest survives, the others are absorbed and retracted."""
+        survivor = min(windows, key=lambda window: window.opened)
+        for window in windows:
+            if window is survivor:
+                continue
+            survivor.spans += window.spans
+            survivor.late_spans += window.late_spans
+            survivor.duplicates += window.duplicates
+            survivor.turn_versions |= dict.fromkeys(window.turn_versions, self._version)
+            self._leave(window)
+            if window.emitted is not None:
+                self._retractions.append(Retraction(window, self._version))
+        return survivor
+
+    def _end(self, key: SessionKey, at: int, by: Identity) -> None:
+        gap = self.policy.gap_for(key.project)
+        candidates = [w for w in self._of(key) if w.is_plain and w.start <= at and w.end >= at - gap]
+        if not candidates or any(window.ended_by == by for window in self._of(key)):
+            self.ends_ignored += 1
+            return
+        window = max(candidates, key=lambda candidate: candidate.start)
+        latest_turn = max(interval(turn)[0] for turn in turns_of(window.spans).values())
+        window.ended_at, window.ended_by = max(at, latest_turn), by
+        self._change(window)
+
+    def _change(self, window: Window) -> None:
+        """The window takes the policy in force when it last changed."""
+        window.version = self._version
+        window.gap = self.policy.gap_for(window.key.project)
+        window.allowed_lateness = self.policy.allowed_lateness
+        window.changed_at = self.watermark
+
+    def _settle(self) -> None:
+        """After a whole record: what is closed, what is expired."""
+        for window in list(self.held):
+            was_closed = window.is_closed
+            window.is_closed = not window.is_plain or self.watermark > window.end + window.gap
+            if window.is_closed and not was_closed:
+                self._change(window)
+            if window.is_closed and (
+                self.watermark > max(window.end + window.gap, window.changed_at) + window.allowed_lateness
+            ):
+                self.expired += 1
+                self._leave(window)
+                if window.emitted != window.version:
+                    self._leaving.append(window)
+
+    def _leave(self, window: Window) -> None:
+        self.held.remove(window)
+        if window.shown is not None:
+            self._removed.append(window)
+
+    # Emission
+
+    def flush(self, *, drain: bool = False) -> Emission:
+        emission = Emission(retractions=self._retractions, removed=self._removed)
+        for window in [*self._leaving, *self.held]:
+            if window.emitted != window.version and (drain or self._is_due(window)):
+                emission.windows[window] = window.rollup()
+                emission.turns[window] = window.turns(window.emitted)
+                window.emitted, window.emitted_at = window.version, self.watermark
+                window.emitted_turns |= set(window.turn_versions)
+        for window in self.held:
+            if window.shown != window.version:
+                emission.live[window] = window.rollup()
+                emission.live_turns[window] = window.turns(window.shown)
+                window.shown = window.version
+        self._retractions, self._removed, self._leaving = [], [], []
+        return emission
+
+    def _is_due(self, window: Window) -> bool:
+        if window.emitted is None or window.is_closed:
+            return True
+        return self.watermark >= window.emitted_at + self.policy.snapshot_interval
