@@ -6,9 +6,19 @@ from collections import Counter
 
 import pytest
 
+from tests.support.clickhouse import chdb_url, clickhouse, clickhouse_server, clickhouse_url, engine_folder
 from tests.support.kafka.fixtures import embedded_kafka, kafka, own_kafka
 
-__all__ = ["embedded_kafka", "kafka", "own_kafka"]
+__all__ = [
+    "chdb_url",
+    "clickhouse",
+    "clickhouse_server",
+    "clickhouse_url",
+    "embedded_kafka",
+    "engine_folder",
+    "kafka",
+    "own_kafka",
+]
 
 TOOLS = {"kafka": ("java", "mvn"), "go": ("go",)}
 """What a test with this marker needs on the machine, besides the packages of the lock file."""

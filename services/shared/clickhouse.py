@@ -8,6 +8,7 @@ that decide what an insert means, because their defaults differ between versions
 """
 
 import asyncio
+import re
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ Columns = Mapping[str, Sequence[Any]]
 
 _TIMES_AS_NANOSECONDS = {"DateTime64*": "int"}
 _TEXT_LIMIT = 500  # ClickHouse repeats the rows it refuses in its message
+_URL = re.compile(r" \(for url [^)]*\)| with url: \S+")  # of no use to a reader
 
 # The rows themselves are refused: the same rows will be refused by every server.
 _REFUSED_ROWS = frozenset(
@@ -286,7 +288,7 @@ def _is_gateway_trouble(error: Error) -> bool:
 
 
 def _short(error: BaseException) -> str:
-    text = str(error) or repr(error)
+    text = _URL.sub("", str(error) or repr(error))
     return text if len(text) <= _TEXT_LIMIT else f"{text[:_TEXT_LIMIT]} ..."
 
 
