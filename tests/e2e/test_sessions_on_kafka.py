@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from services.sessionizer.engine.policy import Policy
-from services.shared.clickhouse import ClickHouse, connect
-from tests.support.clickhouse_server import clickhouse_server
+from services.shared.clickhouse import ClickHouse
 from tests.support.comparison import assert_equal_to_reference
 from tests.support.eventually import eventually
 from tests.support.installation import Installation, Service, send
@@ -78,25 +77,23 @@ class Site:
 
 
 @pytest.fixture
-def site(kafka: ApacheKafka, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
-    with clickhouse_server(tmp_path / "clickhouse") as url:
-        settings = {
-            "clickhouse_url": url,
-            "topic_partitions": str(PARTITIONS),
-            "gap": f"{GAP}ns",
-            "allowed_lateness": f"{LATENESS}ns",
-            "idle_after": "2s",
-            "checkpoint_interval": "200ms",
-            "sink_flush_interval": "200ms",
-            "kafka_session_timeout": f"{SESSION_TIMEOUT}s",
-            "span_storage": "off",
-        }
-        name = request.node.name.removeprefix("test_")[:60]
-        with Installation(tmp_path, name, kafka.bootstrap, **settings) as installation:
-            assert installation.start("migrate").process.wait(30.0) == 0
-            store = connect(url)
-            yield Site(installation, store)
-            store.close()
+def site(
+    kafka: ApacheKafka, clickhouse_url: str, clickhouse: ClickHouse, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Site]:
+    settings = {
+        "clickhouse_url": clickhouse_url,
+        "topic_partitions": str(PARTITIONS),
+        "gap": f"{GAP}ns",
+        "allowed_lateness": f"{LATENESS}ns",
+        "idle_after": "2s",
+        "checkpoint_interval": "200ms",
+        "sink_flush_interval": "200ms",
+        "kafka_session_timeout": f"{SESSION_TIMEOUT}s",
+        "span_storage": "off",
+    }
+    name = request.node.name.removeprefix("test_")[:60]
+    with Installation(tmp_path, name, kafka.bootstrap, **settings) as installation:
+        yield Site(installation, clickhouse)
 
 
 def test_clickhouse_equals_the_reference_model_field_by_field(site: Site, traffic: Traffic) -> None:

@@ -58,7 +58,8 @@ def _undecodable(now: int) -> Iterator[BadRecord]:
     twenty_megabytes = to_protobuf(request(ids.span("lost", now, {"input.value": "x" * (20 << 20)})))
     reasons = DeadLetterReason
     yield _letter(reasons.TRUNCATED, whole[:-7])
-    yield _letter(reasons.TRUNCATED, twenty_megabytes[:-1], "20 MB")
+    counts = {("spanloom_records_total", "truncated"): 1, ("spanloom_span_notes_total", Note.LARGE_RECORD.value): 1}
+    yield BadRecord("truncated 20 MB", twenty_megabytes[:-1], reasons.TRUNCATED, counts)
     yield _letter(reasons.INVALID_WIRE_TYPE, b"\x08\x01")
     yield _letter(reasons.INVALID_WIRE_TYPE, whole + b"\x0f\x00", "after a span")
     yield _letter(reasons.INVALID_UTF8, not_text)
@@ -104,7 +105,7 @@ def _readable(now: int) -> Iterator[BadRecord]:
     ahead = ids.span("2100", YEAR_2100, end=YEAR_2100 + SECOND)
     yield case("2100", ahead, counts={Note.TIME_IN_FUTURE: 1}, survivors=1)
     negative = ids.span("negative", (1 << 64) - SECOND, end=(1 << 64) - 1)
-    yield case("negative", negative, counts={Note.TIME_NEGATIVE: 1}, survivors=1)
+    yield case("negative", negative, counts={Note.TIME_NEGATIVE: 1, Note.TIME_IN_FUTURE: 1}, survivors=1)
     yield case("missing", ids.span("missing", 0, end=0), counts={Note.TIME_MISSING: 1}, survivors=1)
     backwards = ids.span("backwards", now, end=now - SECOND)
     yield case("backwards", backwards, counts={Note.END_BEFORE_START: 1}, survivors=1)
