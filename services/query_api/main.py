@@ -4,8 +4,9 @@ import asyncio
 
 from services.query_api.app import build_app
 from services.query_api.store import ClickHouseStore
-from services.shared.clickhouse import AsyncClickHouse, connect, embedded_url
+from services.shared.clickhouse import AsyncClickHouse, connect
 from services.shared.clock import SystemClock
+from services.shared.errors import SettingsError
 from services.shared.health import Health
 from services.shared.http import serve
 from services.shared.live import LiveView, lifetime
@@ -18,8 +19,10 @@ QUERY_TIMEOUT = 4.0
 
 async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, health: Health) -> None:
     """Serve until `stop`. Tables and Redis may come later: until then /readyz and answers say what is missing."""
+    if not settings.clickhouse_url:
+        raise SettingsError("an API by itself needs ClickHouse: set SPANLOOM_CLICKHOUSE_URL (or run `spanloom up`)")
     clock = SystemClock()
-    client = AsyncClickHouse(connect(settings.clickhouse_url or embedded_url(settings.data_dir), timeout=QUERY_TIMEOUT))
+    client = AsyncClickHouse(connect(settings.clickhouse_url, timeout=QUERY_TIMEOUT))
     live = make_live_view(settings, clock) if settings.redis_url else None
     health.ready = lambda: True
     try:

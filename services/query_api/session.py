@@ -4,16 +4,25 @@ A trace is in two windows after a maximum or an expiry. Its parts are disjoint s
 sums are exact; what counts traces (turns, turns with an error) and what measures time counts
 each trace once. Turns may be kept for a shorter time than windows, so totals come from the
 windows and are only corrected by what the turns show to be in two of them.
+
+The view `sessions` in ClickHouse merges by the same rules: a test compares the two. A last
+writer wins by event time, then by window id.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import accumulate
+from typing import TypeVar
 
 from services.shared.model.rollup import CloseReason, TurnRollup, Usage, WindowRollup, WindowState
 from services.shared.model.session_key import SessionKey
 
 _Interval = tuple[int, int]
+_Written = tuple[int, str, str]  # event time, window id, text
+_NO_TEXT: _Written = (0, "", "")
+_Key = TypeVar("_Key", str, int)
+_PER_DOUBLING, _EXACT_BUCKETS = 32, 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +92,8 @@ def merge_session(windows: Sequence[WindowRollup], turns: Iterable[TurnRollup]) 
     windows = sorted(windows, key=lambda w: (w.window_start, w.window_id))
     parts = list(turns)
     merged = merge_turns(parts)
-    last = max(windows, key=lambda w: (w.window_end, w.version))
+    last = max(windows, key=lambda w: (w.window_end, w.window_id))
+    turn_count = _distinct(sum(w.turn_count for w in windows), len(parts), len(merged))
     is_open = any(window.state is WindowState.OPEN for window in windows)
     return Session(
         key=SessionKey(last.project, last.session_id),
@@ -94,17 +104,19 @@ def merge_session(windows: Sequence[WindowRollup], turns: Iterable[TurnRollup]) 
         first_seen_at=min(window.first_seen_at for window in windows),
         started_at=min(window.window_start for window in windows),
         ended_at=last.window_end,
-        active_ns=sum(window.active_ns for window in windows) - _counted_twice(parts),
-        turn_latency_ns=_quantiles([turn.ended_at - turn.started_at for turn in merged]),
+        active_ns=_active(windows, parts, are_all_known=turn_count == len(merged)),
+        turn_latency_ns=_quantiles(_sum_by_key(w.turn_latency_buckets for w in windows)),
         user_ids=_union(window.user_ids for window in windows),
-        environment=_latest((w.environment_at, w.environment) for w in windows),
+        environment=_latest((w.environment_at, w.window_id, w.environment) for w in windows),
         service_names=_union(window.service_names for window in windows),
         agent_names=_union(window.agent_names for window in windows),
         models=_union(window.models for window in windows),
         tags=_union(window.tags for window in windows),
-        session_attributes=_latest_by_key((w.session_attributes, w.session_attributes_at) for w in windows),
-        metadata=_latest_by_key((w.metadata, w.metadata_at) for w in windows),
-        turn_count=_distinct(sum(w.turn_count for w in windows), len(parts), len(merged)),
+        session_attributes=_latest_by_key(
+            (w.session_attributes, w.session_attributes_at, w.window_id) for w in windows
+        ),
+        metadata=_latest_by_key((w.metadata, w.metadata_at, w.window_id) for w in windows),
+        turn_count=turn_count,
         error_turn_count=_distinct(
             sum(w.error_turn_count for w in windows),
             sum(part.has_error for part in parts),
@@ -120,9 +132,11 @@ def merge_session(windows: Sequence[WindowRollup], turns: Iterable[TurnRollup]) 
         prompt_tokens_by_model=_sum_by_key(w.prompt_tokens_by_model for w in windows),
         completion_tokens_by_model=_sum_by_key(w.completion_tokens_by_model for w in windows),
         total_cost_by_model=_sum_by_key(w.total_cost_by_model for w in windows),
-        first_input=min(((w.first_input_at, w.first_input) for w in windows if w.first_input), default=(0, ""))[1],
-        last_output=_latest((w.last_output_at, w.last_output) for w in windows),
-        last_error=_latest((w.last_error_at, w.last_error) for w in windows),
+        first_input=min(
+            ((w.first_input_at, w.window_id, w.first_input) for w in windows if w.first_input), default=_NO_TEXT
+        )[2],
+        last_output=_latest((w.last_output_at, w.window_id, w.last_output) for w in windows),
+        last_error=_latest((w.last_error_at, w.window_id, w.last_error) for w in windows),
     )
 
 
@@ -174,14 +188,16 @@ def _distinct(claimed: int, known: int, distinct: int) -> int:
     return max(distinct, claimed - (known - distinct))
 
 
-def _counted_twice(parts: list[TurnRollup]) -> int:
-    """Time in the active time of two windows, which only windows that overlap (after a maximum) share."""
+def _active(windows: Sequence[WindowRollup], parts: list[TurnRollup], *, are_all_known: bool) -> int:
+    """Time in which a turn ran. Windows that overlap (after a maximum) share some of theirs."""
+    together = _union_length([(part.started_at, part.ended_at) for part in parts])
+    if are_all_known:
+        return together
     intervals: defaultdict[str, list[_Interval]] = defaultdict(list)
     for part in parts:
         intervals[part.window_id].append((part.started_at, part.ended_at))
-    return sum(map(_union_length, intervals.values())) - _union_length(
-        [interval for group in intervals.values() for interval in group]
-    )
+    shared = sum(map(_union_length, intervals.values())) - together
+    return sum(window.active_ns for window in windows) - shared
 
 
 def _union_length(intervals: list[_Interval]) -> int:
@@ -194,36 +210,49 @@ def _union_length(intervals: list[_Interval]) -> int:
     return length
 
 
-def _quantiles(durations: list[int]) -> dict[str, int]:
-    """Of the turns themselves, by nearest rank: exact, unlike the buckets of a window."""
-    ordered = sorted(durations)
-    if not ordered:
+def _quantiles(buckets: dict[int, int]) -> dict[str, int]:
+    """Turn latencies in ns by nearest rank, out of the merged buckets of the windows."""
+    count = sum(buckets.values())
+    if not count:
         return {}
-    return {f"p{percent}": ordered[max(0, -(-len(ordered) * percent // 100) - 1)] for percent in (50, 95, 99)}
+    return {f"p{percent}": _middle(_bucket_of_rank(buckets, -(-count * percent // 100))) for percent in (50, 95, 99)}
+
+
+def _bucket_of_rank(buckets: dict[int, int], rank: int) -> int:
+    seen = accumulate(buckets[bucket] for bucket in sorted(buckets))
+    return next(bucket for bucket, so_far in zip(sorted(buckets), seen, strict=True) if so_far >= rank)
+
+
+def _middle(bucket: int) -> int:
+    """The middle of a bucket of the engine: 32 for each doubling, from 64 ns on."""
+    if bucket < _EXACT_BUCKETS:
+        return bucket
+    doublings = bucket // _PER_DOUBLING - 1
+    return ((bucket - _PER_DOUBLING * doublings) << doublings) + ((1 << doublings) >> 1)
 
 
 def _union(lists: Iterable[list[str]]) -> list[str]:
     return sorted({value for values in lists for value in values})
 
 
-def _latest(values: Iterable[tuple[int, str]]) -> str:
-    """The non-empty text of the latest time."""
-    return max(((at, value) for at, value in values if value), default=(0, ""))[1]
+def _latest(values: Iterable[_Written]) -> str:
+    """The text of the last writer that wrote any."""
+    return max((written for written in values if written[2]), default=_NO_TEXT)[2]
 
 
-def _latest_by_key(maps: Iterable[tuple[dict[str, str], dict[str, int]]]) -> dict[str, str]:
-    newest: dict[str, tuple[int, str]] = {}
-    for values, times in maps:
+def _latest_by_key(maps: Iterable[tuple[dict[str, str], dict[str, int], str]]) -> dict[str, str]:
+    newest: dict[str, _Written] = {}
+    for values, times, window_id in maps:
         for key, value in values.items():
-            newest[key] = max(newest.get(key, (0, "")), (times.get(key, 0), value))
-    return {key: newest[key][1] for key in sorted(newest)}
+            newest[key] = max(newest.get(key, _NO_TEXT), (times.get(key, 0), window_id, value))
+    return {key: newest[key][2] for key in sorted(newest)}
 
 
-def _sum_by_key(maps: Iterable[dict[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
+def _sum_by_key(maps: Iterable[dict[_Key, int]]) -> dict[_Key, int]:
+    total: Counter[_Key] = Counter()
     for values in maps:
         total.update(values)
-    return dict(sorted(total.items()))
+    return {key: total[key] for key in sorted(total)}
 
 
 _USAGE_FIELDS = tuple(usage_field.name for usage_field in fields(Usage))

@@ -36,7 +36,7 @@ def test_the_higher_version_wins_on_either_side() -> None:
 
 
 def test_turns_are_merged_one_by_one() -> None:
-    stored = [window(version=5), turn(trace=1, version=2), turn(trace=2, version=5)]
+    stored: list[WindowRollup | TurnRollup] = [window(version=5), turn(trace=1, version=2), turn(trace=2, version=5)]
     live = _live(window(version=7), turn(trace=2, version=4), turn(trace=3, version=7))
     assert _counted(stored, live)[1] == {"w1/1": 2, "w1/2": 5, "w1/3": 7}
 
@@ -68,7 +68,7 @@ def test_a_stored_retraction_hides_what_redis_still_has_of_the_window() -> None:
 
 
 def test_a_live_retraction_hides_what_clickhouse_still_has_of_the_window() -> None:
-    stored = [
+    stored: list[WindowRollup | TurnRollup] = [
         window(window_id="w1", version=3),
         window(window_id="w2", version=4),
         turn(window_id="w2", trace=7, version=4),

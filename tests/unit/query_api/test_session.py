@@ -152,6 +152,9 @@ def test_the_first_input_and_the_last_output_and_error_are_those_of_the_session(
 def test_time_that_two_windows_share_is_active_once() -> None:
     # turns of w1: [0,20] [60,100]; of w2: [90,110] [140,200]; [90,100] is in both
     assert _merged().active_ns == (60 + 80 - 10) * SECOND
+    some_known = [turn(window_id="w1", start=60, end=100), turn(window_id="w2", start=90, end=110)]
+    windows = [window(window_id="w1", turn_count=9, active_ns=60), window(window_id="w2", active_ns=10 * SECOND)]
+    assert merge_session(windows, some_known).active_ns == 60
 
 
 def test_the_parts_of_a_turn_are_one_turn() -> None:
@@ -167,8 +170,12 @@ def test_the_parts_of_a_turn_are_one_turn() -> None:
     assert [id_[:2] for id_ in second.window_ids] == ["w1", "w2"]
 
 
-def test_turn_latencies_are_exact_over_whole_turns() -> None:
-    assert _merged().turn_latency_ns == {"p50": 50 * SECOND, "p95": 60 * SECOND, "p99": 60 * SECOND}
+def test_turn_latencies_are_those_of_the_merged_buckets() -> None:
+    first = window(window_id="w1", turn_latency_buckets={10: 98, 63: 1})
+    second = window(window_id="w2", turn_latency_buckets={10: 1, 96: 100})
+    # from 64 ns on a bucket is 2 ns wide, from 128 ns on 4 ns: number 96 is [128, 132)
+    assert merge_session([first, second], []).turn_latency_ns == {"p50": 63, "p95": 130, "p99": 130}
+    assert merge_session([window()], []).turn_latency_ns == {}
 
 
 def test_a_session_is_open_while_one_window_is() -> None:
