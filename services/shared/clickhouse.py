@@ -9,23 +9,23 @@ that decide what an insert means, because their defaults differ between versions
 
 import asyncio
 import re
-import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any, TypeVar
 
 import clickhouse_connect
 from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.datatypes.registry import get_from_name
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import DataError, Error, OperationalError
+from clickhouse_connect.driver.exceptions import Error, OperationalError
+from clickhouse_connect.driver.insert import InsertContext
+from clickhouse_connect.driver.transform import NativeTransform
 
-from services.shared.errors import PermanentError, SettingsError, TransientError
+from services.shared.clickhouse_url import ClickHouseUrl
+from services.shared.errors import PermanentError, TransientError
 
 Row = dict[str, Any]
 Columns = Mapping[str, Sequence[Any]]
@@ -58,46 +58,6 @@ _T = TypeVar("_T")
 
 class RefusedRowsError(PermanentError):
     """ClickHouse will never take these rows: one of them does not fit its column."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClickHouseUrl:
-    """A parsed address. `folder` is set for chDB only."""
-
-    scheme: Literal["http", "https", "chdb"]
-    host: str
-    port: int
-    user: str
-    password: str
-    database: str
-    folder: str
-
-    @classmethod
-    def parse(cls, url: str) -> "ClickHouseUrl":
-        """Raises `SettingsError` for a URL that names no ClickHouse."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError as error:
-            raise SettingsError(f"ClickHouse URL cannot be read: {error}") from error
-        named = parse_qs(parts.query).get("database", [""])[0]
-        if parts.scheme == "chdb" and not parts.netloc and parts.path.startswith("/"):
-            return cls("chdb", "", 0, "", "", named, unquote(parts.path))
-        if parts.scheme in ("http", "https") and parts.hostname:
-            secure = parts.scheme == "https"
-            return cls(
-                "https" if secure else "http",
-                parts.hostname,
-                port or (8443 if secure else 8123),
-                unquote(parts.username or "default"),
-                unquote(parts.password or ""),
-                unquote(parts.path.strip("/")) or named,
-                "",
-            )
-        raise SettingsError(
-            "a ClickHouse URL is http://user:password@host:8123/database or chdb:///folder;"
-            f" this one starts with {parts.scheme or 'nothing'!r}"
-        )
 
 
 def embedded_url(data_dir: Path) -> str:
@@ -160,19 +120,13 @@ class ClickHouse:
                 raise PermanentError(
                     f"table {table} has no column {', '.join(sorted(unknown))}: run `spanloom migrate`"
                 )
-            rows = len(next(iter(columns.values())))
-            try:
-                client.insert(
-                    table,
-                    list(columns.values()),
-                    column_names=list(columns),
-                    column_types=[types[name] for name in columns],
-                    column_oriented=True,
-                    settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
-                )
-            except (DataError, ArithmeticError, TypeError, ValueError, AttributeError, struct.error) as error:
-                # The driver turns values into bytes by duck typing: these are its ways to say that one does not fit.
-                raise RefusedRowsError(f"insert of {rows} rows into {table}: {_short(error)}") from error
+            client.raw_insert(
+                _quoted(table),
+                column_names=list(columns),
+                insert_block=_native(table, columns, [types[name] for name in columns]),
+                fmt="Native",
+                settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
+            )
 
     def column_types(self, table: str) -> dict[str, str]:
         """The types of a table's stored columns by name, in the table's order."""
@@ -259,6 +213,16 @@ class AsyncClickHouse:
         """Wait for calls that still run, then close the client."""
         await asyncio.to_thread(self._pool.shutdown)
         await asyncio.to_thread(self._client.close)
+
+
+def _native(table: str, columns: Columns, types: Sequence[ClickHouseType]) -> bytes:
+    """The rows in ClickHouse's own format, whole before anything is sent: a value that does not fit sends nothing."""
+    count = len(next(iter(columns.values())))
+    context = InsertContext(table, list(columns), types, list(columns.values()), column_oriented=True, block_size=count)
+    data = b"".join(NativeTransform.build_insert(context))
+    if (error := context.insert_exception) is not None:
+        raise RefusedRowsError(f"ClickHouse: {count} rows for {table}: {_short(error)}") from error
+    return data.partition(b"\n")[2]  # the statement is in front of the rows
 
 
 @contextmanager

@@ -157,7 +157,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         state = self.server.state
         faults = state.faults
-        body = self._body()
+        try:
+            body = self._body()
+        except (RuntimeError, OSError, zlib.error) as error:
+            self._fail(271, f"Code: 271. DB::Exception: cannot decompress: {error}. (CANNOT_DECOMPRESS)")
+            return
         if faults.down:
             self.close_connection = True
             return
