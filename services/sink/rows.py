@@ -76,7 +76,7 @@ class _Reader:
     """Picks one rollup's values out of its JSON object, with the default of the field where a writer left it out."""
 
     def __init__(self, rollup: type[WindowRollup | TurnRollup]) -> None:
-        described = [field for field in fields(rollup) if field.name != "usage"] + list(fields(Usage))
+        described = [part for field in fields(rollup) for part in (fields(Usage) if field.name == "usage" else [field])]
         self.columns = tuple(field.name for field in described)
         self._pick = itemgetter(*self.columns)  # all of a row at once: rollups come by the ten thousand
         self._defaults = {
