@@ -18,7 +18,10 @@ MAX_CHARACTERS = 16_384
 
 def read_name(value: AnyValue) -> str | None:
     """Short text (a user id, an agent): trimmed, unquoted if it is a JSON string, cut."""
-    return name_of(value.string_value or plain(value))
+    text = value.string_value
+    if text and text.isascii() and text[0] > '"' < text[-1] and len(text) <= MAX_KEY_LENGTH:
+        return text  # nothing to trim or unquote: every ASCII space is below the quotation mark
+    return name_of(text or plain(value))
 
 
 def name_of(value: object) -> str | None:

@@ -174,7 +174,10 @@ class _RecordReader:
         times: list[int] = []
         for event in span.events:
             if event.name == SESSION_END and len(times) < MAX_ENDS:
-                at = event.time_unix_nano or end
+                at = event.time_unix_nano
+                if not at:
+                    self._notes[Note.TIME_MISSING] += 1
+                    at = end
                 times.append(self._times(at, at)[1])
         return tuple(times)
 

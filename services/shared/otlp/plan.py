@@ -158,11 +158,12 @@ def _usable_id(value: object) -> str | None:
 
 
 def _read_model(value: AnyValue) -> str | None:
-    return _model_of(value.string_value or plain(value))
+    name = dimensions.read_name(value)
+    return _model_of(name) if name is not None and "\x1b" in name else name
 
 
 def _model_of(value: object) -> str | None:
-    return dimensions.name_of(_ANSI.sub("", value) if isinstance(value, str) and "\x1b" in value else value)
+    return dimensions.name_of(_ANSI.sub("", value) if isinstance(value, str) else value)
 
 
 _ONE_VALUE: Mapping[Meaning, tuple[Slot, Callable[[AnyValue], object], Callable[[object], object]]] = {

@@ -71,7 +71,8 @@ class ResourceView:
             own = None
         if own is None:
             own = self._own
-            notes.update(self._notes)
+            if self._notes:
+                notes.update(self._notes)
         who = (values[plan.USER], values[plan.ENVIRONMENT], values[plan.AGENT], values[plan.TAGS], session, metadata)
         found = self._dimensions.get(who)
         if found is None:

@@ -2,7 +2,7 @@
 
 import zlib
 
-MAX_BYTES = 64 << 20
+MAX_BYTES = 32 << 20
 """Largest export request that is decoded, unpacked. A gzip bomb costs this much and no more."""
 
 _GZIP = 16 + zlib.MAX_WBITS

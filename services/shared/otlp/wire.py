@@ -4,6 +4,7 @@ The library is the only judge of whether bytes decode; this scanner looks at byt
 refused, once, and names the first fault.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -14,6 +15,9 @@ MAX_DEPTH = 100
 """Messages inside messages, as in the protobuf library."""
 
 _MAX_VARINT_BYTES = 10
+
+MAX_FIELDS = 500_000
+"""The scanner gives up here (about a second): a dead letter needs a reason, not the best one at any cost."""
 
 
 class _FaultError(Exception):
@@ -26,6 +30,8 @@ class _FaultError(Exception):
 class _Reader:
     data: bytes
     position: int = 0
+    fields: int = 0
+    is_known: bool = False
 
     def varint(self, end: int) -> int:
         result = 0
@@ -53,30 +59,33 @@ class _Reader:
 def diagnose(data: bytes, descriptor: Descriptor) -> tuple[DeadLetterReason, str]:
     """The first fault of bytes that the library does not decode as a message of this type.
 
-    Without a known field before the fault it is some other format: `NOT_AN_EXPORT_REQUEST`.
+    A fault of the top level comes before those inside its fields. Without a known field before
+    the fault it is some other format: `NOT_AN_EXPORT_REQUEST`.
     """
     reader = _Reader(data)
-    is_ours = False
     try:
-        while reader.position < len(data):
-            tag = reader.varint(len(data))
-            field = descriptor.fields_by_number.get(tag >> 3)
-            is_ours = is_ours or field is not None
-            _value(reader, len(data), tag, field, MAX_DEPTH)
+        _top_level(reader, descriptor)
+        _message(_Reader(data), len(data), descriptor, MAX_DEPTH)
     except _FaultError as fault:
-        return fault.reason if is_ours else DeadLetterReason.NOT_AN_EXPORT_REQUEST, str(fault)
+        return fault.reason if reader.is_known else DeadLetterReason.NOT_AN_EXPORT_REQUEST, str(fault)
     return DeadLetterReason.INVALID_PROTOBUF, "the protobuf library refuses it"
 
 
 def has_known_field(data: bytes, descriptor: Descriptor) -> bool:
     """Whether well-formed bytes name a field of this type at the top level, be it with a wrong wire type."""
     reader = _Reader(data)
-    while reader.position < len(data):
-        tag = reader.varint(len(data))
-        if tag >> 3 in descriptor.fields_by_number:
-            return True
-        _value(reader, len(data), tag, None, MAX_DEPTH)
-    return False
+    with suppress(_FaultError):
+        _top_level(reader, descriptor)
+    return reader.is_known
+
+
+def _top_level(reader: _Reader, descriptor: Descriptor) -> None:
+    """Pass over the fields of the top level, and note whether this type has one of them."""
+    end = len(reader.data)
+    while reader.position < end:
+        tag = reader.varint(end)
+        reader.is_known = reader.is_known or tag >> 3 in descriptor.fields_by_number
+        _value(reader, end, tag, None, MAX_DEPTH)
 
 
 def _message(reader: _Reader, end: int, descriptor: Descriptor, depth: int) -> None:
@@ -87,6 +96,11 @@ def _message(reader: _Reader, end: int, descriptor: Descriptor, depth: int) -> N
 
 def _value(reader: _Reader, end: int, tag: int, field: FieldDescriptor | None, depth: int) -> None:
     start = reader.position
+    reader.fields += 1
+    if reader.fields > MAX_FIELDS:
+        raise _FaultError(
+            DeadLetterReason.INVALID_PROTOBUF, start, f"a fault after more than {MAX_FIELDS} fields; the search ended"
+        )
     if tag >> 3 == 0:
         raise _FaultError(DeadLetterReason.INVALID_PROTOBUF, start, "field number 0")
     match tag & 7:  # the wire type

@@ -99,7 +99,7 @@ def valid_spans(extraction: Extraction) -> list[tuple[tuple[str, str], int]]:
 
 
 @given(requests())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_request_is_read_alike_in_every_encoding_and_fits_its_record(data: TracesData) -> None:
     first, *others = [read(value) for value in encodings(data)]
 
@@ -119,7 +119,7 @@ def test_any_request_is_read_alike_in_every_encoding_and_fits_its_record(data: T
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_any_bytes_are_a_request_or_a_dead_letter(value: bytes) -> None:
     read(value)
 
@@ -127,7 +127,7 @@ def test_any_bytes_are_a_request_or_a_dead_letter(value: bytes) -> None:
 @given(
     requests(), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4), st.booleans()
 )
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_a_request_with_some_bytes_changed_is_a_request_or_a_dead_letter(
     data: TracesData, changes: list[tuple[int, int]], as_json: bool
 ) -> None:
@@ -153,7 +153,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_json_is_a_request_or_a_dead_letter(document: object) -> None:
     read(orjson.dumps({"resourceSpans": document}))
 

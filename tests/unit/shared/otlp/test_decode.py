@@ -7,6 +7,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 from services.shared.model.outcome import DeadLetterReason
 from services.shared.otlp.decode import DeadLetter, decode_request
 from services.shared.otlp.unpack import MAX_BYTES
+from services.shared.otlp.wire import MAX_FIELDS
 from tests.support.otlp import T0, encodings, event, request, span, span_json, to_json, to_protobuf
 
 REQUEST = request(
@@ -167,6 +168,13 @@ def test_text_that_is_not_utf8_is_named() -> None:
 )
 def test_other_faults_are_invalid_protobuf(value: bytes) -> None:
     assert reason_of(value) is DeadLetterReason.INVALID_PROTOBUF
+
+
+def test_the_search_for_a_fault_is_bounded() -> None:
+    many_fields = delimited(1, delimited(2, b"\x28\x01" * (MAX_FIELDS + 1)) + b"\x0f")
+
+    assert reason_of(many_fields) is DeadLetterReason.INVALID_PROTOBUF
+    assert reason_of(b"\x28\x01" * (MAX_FIELDS + 1)) is DeadLetterReason.NOT_AN_EXPORT_REQUEST
 
 
 def test_nesting_is_bounded_alike_in_both_encodings() -> None:
