@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ from clickhouse_connect.driver.insert import InsertContext
 from clickhouse_connect.driver.transform import NativeTransform
 
 from services.shared.clickhouse_url import ClickHouseUrl
-from services.shared.errors import PermanentError, TransientError
+from services.shared.errors import PermanentError, SettingsError, TransientError
 
 Row = dict[str, Any]
 Columns = Mapping[str, Sequence[Any]]
@@ -67,7 +68,10 @@ def embedded_url(data_dir: Path) -> str:
 
 def connect(url: str, *, timeout: float = 30.0) -> "ClickHouse":
     """A client for the database that `url` names. Opens nothing yet. Raises `SettingsError` for a bad URL."""
-    return ClickHouse(ClickHouseUrl.parse(url), timeout=timeout)
+    where = ClickHouseUrl.parse(url)
+    if where.scheme == "chdb" and find_spec("chdb") is None:
+        raise SettingsError("chDB is not installed: name a server in SPANLOOM_CLICKHOUSE_URL")
+    return ClickHouse(where, timeout=timeout)
 
 
 class ClickHouse:
