@@ -1,0 +1,228 @@
+"""Generated logs of one keyed partition: spans in any order, watermarks, and what befalls the worker meanwhile.
+
+Times lie on a coarse grid with a nanosecond of play, so that distances of exactly the gap, one
+less and one more are common. Ids are few, so that copies (equal or not), parents, shared traces
+and collisions are common too.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from hypothesis import strategies as st
+
+from services.sessionizer.engine.policy import Policy
+from services.shared.model.session_key import SessionKey
+from services.shared.model.span import Dimensions, SessionEnd, SpanFacts
+from services.shared.records.session_spans import SpanGroup, SpansRecord, WatermarkRecord
+from tests.support.spans import SECOND, T0, call, facts, span_id, trace_id
+
+GAP = 8 * SECOND
+_GRID = GAP // 4
+_NEVER = 10**9 * SECOND
+
+KEYS = (SessionKey("shop", "s1"), SessionKey("shop", "s2"), SessionKey("voice", "s1"))
+
+CALLS = (
+    None,
+    call("gpt", 10, 5),
+    call("gpt", 10, 5, total_cost=700, prompt_cost=400, completion_cost=300),
+    call("gpt-mini", 10, 5, cache_read=4, cache_write=1),
+    call("claude", 3, 2, reasoning=1, total_cost=0),
+    call("claude", 7, None, prompt_cost=10**15),
+    call("", None, None),
+    call("embed", 0, 0),
+)
+
+DIMENSIONS = (
+    Dimensions(),
+    Dimensions("ann", "prod", "bot", "router", ("a", "b"), (("session.type", "chat"),), (("k", "1"), ("l", "1"))),
+    Dimensions("bob", "test", "bot", "", ("b", "c"), (("session.type", "voice"), ("session.name", "n")), (("k", "2"),)),
+    Dimensions("", "", "api", "writer", (), (("session.prompt_version", "3"),), ()),
+)
+
+
+class Fate(Enum):
+    """What happens to the worker after a record."""
+
+    NOTHING = auto()
+    FLUSH = auto()
+    DRAIN = auto()
+    CRASH = auto()  # a new worker goes on from the last flush
+    LOSE_FLUSH = auto()  # the flush was made but did not commit; then a crash
+    RESTART = auto()  # a clean stop and start of embedded mode: snapshot, next epoch, the log begins anew
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One record of the log, its timestamp, and what happens then."""
+
+    timestamp: int
+    record: SpansRecord | WatermarkRecord
+    fate: Fate = Fate.NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    policy: Policy
+    steps: tuple[Step, ...]
+
+
+def _often(*values: tuple[int, object]) -> list[object]:
+    return [value for weight, value in values for _ in range(weight)]
+
+
+_LENGTHS = [0, 0, 1, SECOND, _GRID, _GRID, GAP // 2, GAP - 1, GAP, GAP + 1, 3 * GAP]
+_PLAY = [0, 0, 0, 0, 1, -1]
+_SKEWS = [0] * 30 + [-400 * GAP, 400 * GAP]
+
+event_times = st.builds(
+    lambda grid, play, skew: T0 + grid * _GRID + play + skew,
+    st.integers(0, 64),
+    st.sampled_from(_PLAY),
+    st.sampled_from(_SKEWS),
+)
+
+
+def _span(
+    trace: int, span: int, parent: int, start: int, length: int, looks: int, preview: int, ends: tuple[int, ...]
+) -> SpanFacts:
+    return facts(
+        trace,
+        span,
+        start,
+        start + length,
+        parent=parent,
+        name="session.end" if ends == (0,) else f"step {looks % 3}",
+        is_error=looks % 5 == 0,
+        is_tool_call=looks % 7 == 0,
+        call=CALLS[looks % len(CALLS)],
+        dimensions=DIMENSIONS[looks // len(CALLS) % len(DIMENSIONS)],
+        input=f"in {preview}" if preview % 2 else "",
+        output=f"out {preview}" if preview % 3 else "",
+        error=f"error {preview}" if looks % 5 == 0 and preview % 4 else "",
+        time_to_first_token=preview * 10**6 if preview > 4 else None,
+        ends_at=() if ends == (0,) else ends,
+    )
+
+
+_LOOKS = 5 * 7 * len(CALLS) * len(DIMENSIONS) - 1
+
+
+def spans(*, traces: int = 6, ends: bool = False) -> st.SearchStrategy[SpanFacts]:
+    no_end: st.SearchStrategy[tuple[int, ...]] = st.just(())
+    some_end = st.one_of(
+        no_end, no_end, no_end, st.just((0,)), st.tuples(event_times), st.tuples(event_times, event_times)
+    )
+    return st.builds(
+        _span,
+        st.integers(1, traces),
+        st.integers(1, 12),
+        st.integers(0, 4),
+        event_times,
+        st.sampled_from(_LENGTHS),
+        st.integers(0, _LOOKS),
+        st.integers(0, 7),
+        some_end if ends else no_end,
+    )
+
+
+def _session_ends() -> st.SearchStrategy[SessionEnd]:
+    return st.builds(
+        lambda at, trace, span: SessionEnd(at, trace_id(trace), span_id(span)),
+        event_times,
+        st.integers(1, 6),
+        st.integers(1, 12),
+    )
+
+
+def span_records(*, traces: int = 6, ends: bool = False) -> st.SearchStrategy[SpansRecord]:
+    item: st.SearchStrategy[SpanFacts | SessionEnd] = spans(traces=traces, ends=ends)
+    if ends:
+        item = st.one_of(item, item, item, item, item, _session_ends())
+    groups = st.builds(
+        lambda key, time, items: SpanGroup(key, T0 + time * SECOND, tuple(items)),
+        st.sampled_from(KEYS),
+        st.integers(0, 1000),
+        st.lists(item, min_size=1, max_size=6),
+    )
+    return st.builds(lambda found: SpansRecord(tuple(found)), st.lists(groups, min_size=1, max_size=3))
+
+
+def watermark_records(sources: st.SearchStrategy[int]) -> st.SearchStrategy[WatermarkRecord]:
+    return st.builds(
+        lambda count, source, grid, play: WatermarkRecord(
+            f"otlp_spans/{source % count}", T0 + grid * _GRID + play, count
+        ),
+        sources,
+        st.integers(0, 2),
+        st.integers(0, 80),
+        st.sampled_from(_PLAY),
+    )
+
+
+_PAUSES = [0, 10**6, SECOND, SECOND, 5 * SECOND, 6 * SECOND, 3600 * SECOND]
+_FATES = _often(
+    (6, Fate.NOTHING), (5, Fate.FLUSH), (1, Fate.DRAIN), (1, Fate.CRASH), (1, Fate.LOSE_FLUSH), (1, Fate.RESTART)
+)
+
+
+def _streams(
+    policies: st.SearchStrategy[Policy],
+    records: st.SearchStrategy[SpansRecord | WatermarkRecord],
+    fates: st.SearchStrategy[Fate],
+) -> st.SearchStrategy[Stream]:
+    def build(policy: Policy, drawn: list[tuple[int, SpansRecord | WatermarkRecord, Fate]]) -> Stream:
+        now, steps = T0, []
+        for pause, record, fate in drawn:
+            now += pause
+            steps.append(Step(now, record, fate))
+        return Stream(policy, tuple(steps))
+
+    step = st.tuples(st.sampled_from(_PAUSES), records, fates)
+    return st.builds(build, policies, st.lists(step, min_size=1, max_size=16))
+
+
+def plain_streams() -> st.SearchStrategy[Stream]:
+    """Nothing expires, no maximum is hit, no explicit end comes: the reference model must agree."""
+    policies = st.builds(
+        lambda snapshot: Policy(
+            gap=GAP,
+            gap_by_project={"voice": GAP // 2},
+            allowed_lateness=_NEVER,
+            max_duration=_NEVER,
+            snapshot_interval=snapshot,
+            source_timeout=20 * SECOND,
+        ),
+        st.sampled_from([0, GAP, _NEVER]),
+    )
+    records = st.one_of(span_records(), span_records(), watermark_records(st.just(2)))
+    return _streams(policies, records, st.sampled_from(Fate))
+
+
+def eventful_streams() -> st.SearchStrategy[Stream]:
+    """Everything: expiry, lateness, maxima, explicit ends, silent and new sources."""
+    policies = st.builds(
+        lambda lateness, duration, count, snapshot: Policy(
+            gap=GAP,
+            gap_by_project={"voice": GAP // 2},
+            allowed_lateness=lateness,
+            max_duration=duration,
+            max_spans=count,
+            snapshot_interval=snapshot,
+            source_timeout=12 * SECOND,
+        ),
+        st.sampled_from([0, GAP, 4 * GAP, _NEVER]),
+        st.sampled_from([2 * GAP, 5 * GAP, _NEVER, _NEVER]),
+        st.sampled_from([1, 3, 6, 50_000, 50_000]),
+        st.sampled_from([0, GAP, _NEVER]),
+    )
+    watermarks = watermark_records(st.sampled_from([1, 1, 1, 2, 3]))
+    records = st.one_of(span_records(traces=9, ends=True), span_records(traces=9, ends=True), watermarks, watermarks)
+    return _streams(policies, records, st.sampled_from(_FATES))
+
+
+flush_plans: st.SearchStrategy[Callable[[int], bool]] = st.integers(0, 2**16 - 1).map(
+    lambda bits: lambda index: bool(bits >> index % 16 & 1)
+)
+"""Whether to flush after the record of an index."""
