@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,7 +22,7 @@ from tests.support.stored_rollups import insert_rollups, remove_rollups
 
 
 @pytest.fixture
-async def base_url(engine: ClickHouse, tmp_path: Path) -> AsyncIterator[str]:
+async def base_url(engine: ClickHouse) -> AsyncIterator[str]:
     """`stored-000` to `stored-149`, two turns each, and `open`, which only Redis has."""
     remove_rollups(engine)
     names = [f"stored-{number:03}" for number in range(150)]
@@ -33,7 +32,7 @@ async def base_url(engine: ClickHouse, tmp_path: Path) -> AsyncIterator[str]:
     turns = [turn(name, trace=2 * n + k + 1, start=k) for n, name in enumerate(names) for k in range(2)]
     insert_rollups(engine, [*windows, *turns, window("a/b c", project="other"), turn("a/b c", project="other")])
     clock = SystemClock()
-    with redis_server(tmp_path) as redis_url:
+    with redis_server() as redis_url:
         live = LiveView(redis_url, clock, 3600)
         await live.apply([update([window("open", is_open=True, first_seen=900)], [turn("open", trace=999)])])
         server = Server(build_app(ClickHouseStore(AsyncClickHouse(engine)), live, Telemetry(), clock), "127.0.0.1", 0)

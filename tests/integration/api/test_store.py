@@ -142,9 +142,9 @@ async def test_sessions_stand_where_they_were_first_seen_however_they_grow(store
 
 async def test_a_page_is_full_whatever_versions_and_windows_its_sessions_have(stored: tuple[Store, Add]) -> None:
     store, add = stored
-    add(*(window("busy", f"w{n}", first_seen=n) for n in range(40)))
-    add(*(window("busy", "w0", first_seen=0, version=n) for n in range(2, 20)))
-    add(*(window(f"s{n:02}", first_seen=45 + n) for n in range(6)))
+    add(*(window("busy", f"w{n}", first_seen=n) for n in range(12)))
+    add(*(window("busy", "w0", first_seen=0, version=n) for n in range(2, 9)))
+    add(*(window(f"s{n:02}", first_seen=15 + n) for n in range(6)))
     names = ["busy", *(f"s{n:02}" for n in range(6))]
     assert [p.session_id for p in await store.positions("p1", None, 5)] == names[:5]
     assert [p.session_id for p in await store.positions("p1", None, 9, descending=True)] == names[::-1]

@@ -1,9 +1,8 @@
 """One contract for the live view in Redis and the one in memory, and what only Redis has."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -28,8 +27,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with redis_server(tmp_path_factory.mktemp("redis")) as url:
+def redis_url() -> Iterator[str]:
+    with redis_server() as url:
         yield url
 
 
@@ -185,10 +184,8 @@ async def test_without_redis_every_call_says_so(tmp_path: Path, clock: ManualClo
     await view.close()
 
 
-async def test_after_a_failed_write_older_values_of_the_session_do_not_come_back(
-    tmp_path: Path, clock: ManualClock
-) -> None:
-    with redis_server(tmp_path) as url:
+async def test_after_a_failed_write_older_values_of_the_session_do_not_come_back(clock: ManualClock) -> None:
+    with redis_server() as url:
         socket = Path(url.removeprefix("unix://"))
         view = LiveView(url, clock, TTL)
         await view.apply([update([window(window_id="w1")], [turn(window_id="w1")])])
