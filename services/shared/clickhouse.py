@@ -117,7 +117,7 @@ class ClickHouse:
         A second insert with the same token adds nothing, whatever its rows are: the token must
         name the rows. Raises `RefusedRowsError` when a row does not fit; nothing else does that.
         """
-        with _translated(f"insert into {table}"):
+        with _translated(f"insert into {table}", refusing=_REFUSED_ROWS):
             client = self._open()
             types = self._types.get(table) or self._types.setdefault(table, self._column_types(table))
             if unknown := columns.keys() - types.keys():
@@ -230,17 +230,17 @@ def _native(table: str, columns: Columns, types: Sequence[ClickHouseType]) -> by
 
 
 @contextmanager
-def _translated(doing: str) -> Iterator[None]:
+def _translated(doing: str, refusing: frozenset[int] = frozenset()) -> Iterator[None]:
     """Say what failed in the words of our error tree."""
     try:
         yield
     except Error as error:
-        raise _of_our_tree(doing, error) from error
+        raise _of_our_tree(doing, error, refusing) from error
 
 
-def _of_our_tree(doing: str, error: Error) -> TransientError | PermanentError:
+def _of_our_tree(doing: str, error: Error, refusing: frozenset[int]) -> TransientError | PermanentError:
     text = f"ClickHouse: {doing}: {_short(error)}"
-    if error.code in _REFUSED_ROWS:
+    if error.code in refusing:
         return RefusedRowsError(text)
     if error.code in _TRANSIENT or isinstance(error, OperationalError) or _is_gateway_trouble(error):
         return TransientError(text)

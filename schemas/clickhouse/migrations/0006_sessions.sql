@@ -10,9 +10,9 @@
 CREATE VIEW IF NOT EXISTS sessions {{on_cluster}} AS
 WITH
     -- The middle of a bucket, as in the engine's quantiles: 32 buckets for each doubling, from 64 ns on.
-    (bucket -> if(bucket < 64, toUInt64(bucket),
-        bitShiftLeft(toUInt64(bucket - 32 * (intDiv(bucket, 32) - 1)), intDiv(bucket, 32) - 1)
-        + bitShiftRight(bitShiftLeft(toUInt64(1), intDiv(bucket, 32) - 1), 1))) AS middle,
+    (bucket -> greatest(0, intDiv(bucket, 32) - 1)) AS shift,
+    (bucket -> bitShiftLeft(toUInt64(bucket - 32 * shift(bucket)), shift(bucket))
+        + bitShiftRight(bitShiftLeft(toUInt64(1), shift(bucket)), 1)) AS middle,
     -- The first bucket at or below which `percent` of all turns lie; 0 without any.
     ((buckets, percent) -> mapKeys(buckets)[arrayFirstIndex(
         seen -> seen >= intDiv(arraySum(mapValues(buckets)) * percent + 99, 100),

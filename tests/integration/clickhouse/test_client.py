@@ -140,6 +140,12 @@ def test_a_query_that_takes_too_long_is_transient(client: ClickHouse) -> None:
         )
 
 
+def test_only_an_insert_has_rows_to_refuse(client: ClickHouse) -> None:
+    with pytest.raises(PermanentError) as caught:
+        client.query("SELECT toUInt8('x')")
+    assert not isinstance(caught.value, RefusedRowsError)
+
+
 def test_computed_columns_are_not_ours_to_insert(client: ClickHouse) -> None:
     assert "doubled" not in client.column_types("things")
 
