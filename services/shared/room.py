@@ -15,7 +15,7 @@ class Room(Protocol):
     """Shared by all writers and readers of one embedded process."""
 
     def try_take(self, topic: str, partition: int, size: int) -> bool:
-        """Take room for one record of `size` bytes if there is any. Every take is followed by `wrote` or `give_back`."""
+        """Take room for one record of `size` bytes if there is any. `wrote` or `give_back` follows every take."""
 
     async def take(self, topic: str, partition: int, size: int) -> None:
         """Wait for room, then take it."""

@@ -16,6 +16,7 @@ from services.shared.model.span import Dimensions, ModelCall, SessionEnd, SpanFa
 
 FORMAT = 1
 _SPANS, _WATERMARK = 0, 1
+_SIZE_OF_END = 3  # an explicit end among the spans
 _IS_ERROR, _IS_TOOL_CALL = 1, 2
 
 
@@ -135,8 +136,8 @@ def _pack_item(item: SpanFacts | SessionEnd, dimensions: dict[Dimensions, int]) 
     ]
 
 
-def _unpack_item(fields: Any, table: list[Dimensions]) -> SpanFacts | SessionEnd:
-    if len(fields) == 3:
+def _unpack_item(fields: list[Any], table: list[Dimensions]) -> SpanFacts | SessionEnd:
+    if len(fields) == _SIZE_OF_END:
         return SessionEnd(fields[2], fields[0], fields[1])
     trace_id, span_id, parent_id, start, length, name, flags, index, call, text_in, text_out, error, ttft, ends = fields
     return SpanFacts(
