@@ -13,7 +13,7 @@ from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from services.shared.clock import Clock
-from services.shared.errors import SettingsError, TransientError
+from services.shared.errors import PermanentError, SettingsError, TransientError
 from services.shared.telemetry import Telemetry
 
 PHOENIX_VERSION = "20.26.1"
@@ -72,6 +72,8 @@ def add_edge(app: FastAPI, telemetry: Telemetry, clock: Clock) -> None:
     app.add_middleware(Edge, telemetry=telemetry, clock=clock)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(TransientError, _unavailable)
+    app.add_exception_handler(PermanentError, _misconfigured)
+    app.add_exception_handler(Exception, _bug)
 
 
 def monitor_router(telemetry: Telemetry, ready: Callable[[], Awaitable[Response]]) -> APIRouter:
@@ -167,6 +169,18 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
+    """A neighbour is down. Not logged: readiness, the status in the metrics and the answer say so already."""
     del request
-    _log.warning("answered 503: %s", error)
     return PlainTextResponse(f"{error}; try again", 503, headers={"retry-after": RETRY_AFTER})
+
+
+async def _misconfigured(request: Request, error: Exception) -> Response:
+    """A neighbour refuses us for a reason that a person must remove, such as tables that are missing."""
+    _log.error("%s: %s", request.url.path, error)
+    return PlainTextResponse(str(error), 503, headers={"retry-after": RETRY_AFTER})
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    """Answered outside of `Edge`, so with the version of its own; the server logs the traceback."""
+    del request, error
+    return PlainTextResponse("Internal Server Error", 500, headers={"x-phoenix-server-version": PHOENIX_VERSION})

@@ -231,4 +231,4 @@ async def _redis_errors(doing: str) -> AsyncIterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        raise TransientError(f"{doing}: {error!r}") from error
+        raise TransientError(f"Redis: {doing}: {type(error).__name__}: {error}") from error

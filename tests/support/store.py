@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from services.shared.errors import TransientError
 from services.shared.model.live import Position
 from services.shared.model.rollup import TurnRollup, WindowRollup
 from services.shared.model.session_key import SessionKey
@@ -12,12 +11,12 @@ _Rollup = TypeVar("_Rollup", WindowRollup, TurnRollup)
 
 
 class FakeStore:
-    """Rows are kept at their highest version. `is_down` makes every call fail."""
+    """Rows are kept at their highest version. `fault` is what every call raises."""
 
     def __init__(self) -> None:
         self._windows: dict[tuple[SessionKey, str], WindowRollup] = {}
         self._turns: dict[tuple[SessionKey, str, str], TurnRollup] = {}
-        self.is_down = False
+        self.fault: Exception | None = None
 
     def add(self, *rollups: WindowRollup | TurnRollup) -> None:
         for rollup in rollups:
@@ -70,8 +69,8 @@ class FakeStore:
         return list(_of(self._turns.values(), session_ids, project))
 
     def _check(self) -> None:
-        if self.is_down:
-            raise TransientError("ClickHouse: query: nobody there")
+        if self.fault is not None:
+            raise self.fault
 
 
 def _of(rollups: Iterable[_Rollup], session_ids: Sequence[str], project: str | None) -> Iterable[_Rollup]:

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from services.query_api import ids, shapes
 from services.query_api.app import build_app
+from services.shared.errors import PermanentError, TransientError
 from services.shared.model.session_key import SessionKey
 from services.shared.telemetry import Telemetry
 from tests.support.clock import ManualClock
@@ -20,11 +21,13 @@ ODD_IDS = ["a/b c", "a/turns", "%2F", "?#&=+", "é😀", "a\nb", "  padded", "a%
 
 
 class Setup:
-    def __init__(self) -> None:
+    def __init__(self, *, raises: bool = True) -> None:
         clock = ManualClock()
         self.store, self.live, self.telemetry = FakeStore(), FakeLiveView(clock), Telemetry()
         app = build_app(self.store, self.live, self.telemetry, clock)
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api")
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, raise_app_exceptions=raises), base_url="http://api"
+        )
 
     async def get(self, path: str, status: int = 200) -> httpx.Response:
         answer = await self.client.get(path)
@@ -129,13 +132,29 @@ async def test_without_redis_answers_say_so(api: Setup) -> None:
 
 
 async def test_without_clickhouse_clients_are_asked_to_come_again(api: Setup) -> None:
-    api.store.is_down = True
+    api.store.fault = TransientError("ClickHouse: query: nobody there")
     for path in ("/v1/projects", "/v1/projects/p1", "/v1/projects/p1/sessions", "/v1/sessions/s1"):
         answer = await api.get(path, 503)
         assert answer.headers["content-type"] == "text/plain; charset=utf-8"
         assert int(answer.headers["retry-after"]) >= 1
     assert "ClickHouse" in (await api.get("/readyz", 503)).text
     await api.get("/healthz")
+
+
+async def test_what_a_person_must_repair_is_a_503_that_says_what(api: Setup) -> None:
+    api.store.fault = PermanentError("ClickHouse: query: no table projects: run `spanloom migrate`")
+    assert "spanloom migrate" in (await api.get("/v1/projects", 503)).text
+    assert "spanloom migrate" in (await api.get("/readyz", 503)).text
+
+
+async def test_a_bug_is_a_500_in_plain_text_and_is_counted() -> None:
+    setup = Setup(raises=False)
+    setup.store.fault = ZeroDivisionError()
+    answer = await setup.get("/v1/projects", 500)
+    assert answer.text == "Internal Server Error"
+    assert answer.headers["x-phoenix-server-version"] == "20.26.1"
+    assert 'route="/v1/projects",status="500"} 1.0' in (await setup.get("/metrics")).text
+    await setup.client.aclose()
 
 
 async def test_every_answer_names_the_version_that_clients_look_for(api: Setup) -> None:
