@@ -5,8 +5,8 @@ less and one more are common. Ids are few, so that copies (equal or not), parent
 and collisions are common too.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from hypothesis import strategies as st
@@ -68,10 +68,6 @@ class Stream:
     steps: tuple[Step, ...]
 
 
-def _often(*values: tuple[int, object]) -> list[object]:
-    return [value for weight, value in values for _ in range(weight)]
-
-
 _LENGTHS = [0, 0, 1, SECOND, _GRID, _GRID, GAP // 2, GAP - 1, GAP, GAP + 1, 3 * GAP]
 _PLAY = [0, 0, 0, 0, 1, -1]
 _SKEWS = [0] * 30 + [-400 * GAP, 400 * GAP]
@@ -109,11 +105,17 @@ def _span(
 _LOOKS = 5 * 7 * len(CALLS) * len(DIMENSIONS) - 1
 
 
-def spans(*, traces: int = 6, ends: bool = False) -> st.SearchStrategy[SpanFacts]:
+_ENDS: tuple[st.SearchStrategy[tuple[int, ...]], ...] = (
+    *[st.just(())] * 16,
+    *[st.just((0,))] * 2,  # a span named `session.end`
+    st.tuples(event_times),
+    st.tuples(event_times, event_times),
+)
+_ends = st.integers(0, len(_ENDS) - 1).flatmap(_ENDS.__getitem__)
+
+
+def spans(*, traces: int = 14, ends: bool = False) -> st.SearchStrategy[SpanFacts]:
     no_end: st.SearchStrategy[tuple[int, ...]] = st.just(())
-    some_end = st.one_of(
-        no_end, no_end, no_end, st.just((0,)), st.tuples(event_times), st.tuples(event_times, event_times)
-    )
     return st.builds(
         _span,
         st.integers(1, traces),
@@ -123,7 +125,7 @@ def spans(*, traces: int = 6, ends: bool = False) -> st.SearchStrategy[SpanFacts
         st.sampled_from(_LENGTHS),
         st.integers(0, _LOOKS),
         st.integers(0, 7),
-        some_end if ends else no_end,
+        _ends if ends else no_end,
     )
 
 
@@ -136,10 +138,11 @@ def _session_ends() -> st.SearchStrategy[SessionEnd]:
     )
 
 
-def span_records(*, traces: int = 6, ends: bool = False) -> st.SearchStrategy[SpansRecord]:
+def span_records(*, traces: int = 14, ends: bool = False) -> st.SearchStrategy[SpansRecord]:
     item: st.SearchStrategy[SpanFacts | SessionEnd] = spans(traces=traces, ends=ends)
     if ends:
-        item = st.one_of(item, item, item, item, item, _session_ends())
+        kinds = (*[item] * 15, _session_ends())
+        item = st.integers(0, len(kinds) - 1).flatmap(kinds.__getitem__)
     groups = st.builds(
         lambda key, time, items: SpanGroup(key, T0 + time * SECOND, tuple(items)),
         st.sampled_from(KEYS),
@@ -156,15 +159,29 @@ def watermark_records(sources: st.SearchStrategy[int]) -> st.SearchStrategy[Wate
         ),
         sources,
         st.integers(0, 2),
-        st.integers(0, 80),
+        st.integers(-8, 64),
         st.sampled_from(_PLAY),
     )
 
 
 _PAUSES = [0, 10**6, SECOND, SECOND, 5 * SECOND, 6 * SECOND, 3600 * SECOND]
-_FATES = _often(
-    (6, Fate.NOTHING), (5, Fate.FLUSH), (1, Fate.DRAIN), (1, Fate.CRASH), (1, Fate.LOSE_FLUSH), (1, Fate.RESTART)
-)
+_DRIFTS = [0, 0, _GRID, 4 * _GRID]
+_FATES = [Fate.NOTHING] * 6 + [Fate.FLUSH] * 5 + [Fate.DRAIN, Fate.CRASH, Fate.LOSE_FLUSH, Fate.RESTART]
+
+
+def _later(record: SpansRecord | WatermarkRecord, time: int) -> SpansRecord | WatermarkRecord:
+    """The record with all its event times moved."""
+
+    def moved(item: SpanFacts | SessionEnd) -> SpanFacts | SessionEnd:
+        if isinstance(item, SessionEnd):
+            return replace(item, at=item.at + time)
+        return replace(
+            item, start=item.start + time, end=item.end + time, ends_at=tuple(t + time for t in item.ends_at)
+        )
+
+    if isinstance(record, WatermarkRecord):
+        return replace(record, watermark=record.watermark + time)
+    return SpansRecord(tuple(replace(group, items=tuple(map(moved, group.items))) for group in record.groups))
 
 
 def _streams(
@@ -172,37 +189,24 @@ def _streams(
     records: st.SearchStrategy[SpansRecord | WatermarkRecord],
     fates: st.SearchStrategy[Fate],
 ) -> st.SearchStrategy[Stream]:
-    def build(policy: Policy, drawn: list[tuple[int, SpansRecord | WatermarkRecord, Fate]]) -> Stream:
-        now, steps = T0, []
-        for pause, record, fate in drawn:
+    """Event times drift with the log, or not; one record in ten comes again as it was."""
+
+    def build(policy: Policy, drift: int, drawn: list[tuple[int, int, SpansRecord | WatermarkRecord, Fate]]) -> Stream:
+        now, steps = T0, list[Step]()
+        for index, (pause, again, record, fate) in enumerate(drawn):
             now += pause
-            steps.append(Step(now, record, fate))
+            is_again = again < len(steps)
+            steps.append(Step(now, steps[again].record if is_again else _later(record, index * drift), fate))
         return Stream(policy, tuple(steps))
 
-    step = st.tuples(st.sampled_from(_PAUSES), records, fates)
-    return st.builds(build, policies, st.lists(step, min_size=1, max_size=16))
+    step = st.tuples(st.sampled_from(_PAUSES), st.integers(0, 79), records, fates)
+    return st.builds(build, policies, st.sampled_from(_DRIFTS), st.lists(step, min_size=1, max_size=16))
 
 
-def plain_streams() -> st.SearchStrategy[Stream]:
-    """Nothing expires, no maximum is hit, no explicit end comes: the reference model must agree."""
-    policies = st.builds(
-        lambda snapshot: Policy(
-            gap=GAP,
-            gap_by_project={"voice": GAP // 2},
-            allowed_lateness=_NEVER,
-            max_duration=_NEVER,
-            snapshot_interval=snapshot,
-            source_timeout=20 * SECOND,
-        ),
-        st.sampled_from([0, GAP, _NEVER]),
-    )
-    records = st.one_of(span_records(), span_records(), watermark_records(st.just(2)))
-    return _streams(policies, records, st.sampled_from(Fate))
-
-
-def eventful_streams() -> st.SearchStrategy[Stream]:
-    """Everything: expiry, lateness, maxima, explicit ends, silent and new sources."""
-    policies = st.builds(
+def _policies(
+    *, lateness: Sequence[int] = (_NEVER,), duration: Sequence[int] = (_NEVER,), count: Sequence[int] = (50_000,)
+) -> st.SearchStrategy[Policy]:
+    return st.builds(
         lambda lateness, duration, count, snapshot: Policy(
             gap=GAP,
             gap_by_project={"voice": GAP // 2},
@@ -212,17 +216,28 @@ def eventful_streams() -> st.SearchStrategy[Stream]:
             snapshot_interval=snapshot,
             source_timeout=12 * SECOND,
         ),
-        st.sampled_from([0, GAP, 4 * GAP, _NEVER]),
-        st.sampled_from([2 * GAP, 5 * GAP, _NEVER, _NEVER]),
-        st.sampled_from([1, 3, 6, 50_000, 50_000]),
+        st.sampled_from(lateness),
+        st.sampled_from(duration),
+        st.sampled_from(count),
         st.sampled_from([0, GAP, _NEVER]),
     )
+
+
+def plain_streams() -> st.SearchStrategy[Stream]:
+    """Nothing expires, no maximum is hit, no explicit end comes: the reference model must agree."""
+    records = st.one_of(span_records(), span_records(), watermark_records(st.just(2)))
+    return _streams(_policies(), records, st.sampled_from(Fate))
+
+
+def eventful_streams() -> st.SearchStrategy[Stream]:
+    """Everything: expiry, lateness, maxima, explicit ends, silent and new sources."""
+    lateness = [0, 0, GAP, 4 * GAP, _NEVER]
+    calm = _policies(lateness=lateness)
+    strict = _policies(lateness=lateness, duration=[2 * GAP, 5 * GAP, _NEVER, _NEVER], count=[1, 3, 6, 50_000, 50_000])
     watermarks = watermark_records(st.sampled_from([1, 1, 1, 2, 3]))
-    records = st.one_of(span_records(traces=9, ends=True), span_records(traces=9, ends=True), watermarks, watermarks)
-    return _streams(policies, records, st.sampled_from(_FATES))
-
-
-flush_plans: st.SearchStrategy[Callable[[int], bool]] = st.integers(0, 2**16 - 1).map(
-    lambda bits: lambda index: bool(bits >> index % 16 & 1)
-)
-"""Whether to flush after the record of an index."""
+    spans_only = st.one_of(span_records(traces=14), watermarks)
+    with_ends = st.one_of(span_records(traces=14, ends=True), span_records(traces=14, ends=True), watermarks)
+    fates = st.sampled_from(_FATES)
+    return st.one_of(
+        _streams(calm, spans_only, fates), _streams(strict, spans_only, fates), _streams(strict, with_ends, fates)
+    )

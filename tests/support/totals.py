@@ -52,15 +52,11 @@ def calls(turn: Iterable[SpanFacts]) -> list[tuple[SpanFacts, ModelCall]]:
 
 def counted_calls(turn: Sequence[SpanFacts]) -> list[tuple[SpanFacts, ModelCall]]:
     """The model calls that count: not those that a model call directly below them repeats."""
+    below = {(inner.parent_id, inner_call.prompt, inner_call.completion) for inner, inner_call in calls(turn)}
     return [
         (span, call)
         for span, call in calls(turn)
-        if call.prompt is None
-        or call.completion is None
-        or not any(
-            child.parent_id == span.span_id and (inner.prompt, inner.completion) == (call.prompt, call.completion)
-            for child, inner in calls(turn)
-        )
+        if call.prompt is None or call.completion is None or (span.span_id, call.prompt, call.completion) not in below
     ]
 
 
