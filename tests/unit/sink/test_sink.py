@@ -86,7 +86,7 @@ def bench(
 
 def windows(count: int, start: int = 0) -> list[SourceRecord]:
     return [
-        source_record(encode_window(window(f"s{number}", f"{number:x}")), number)
+        source_record(encode_window(window(f"s{number}", f"{number:016x}")), number)
         for number in range(start, start + count)
     ]
 
