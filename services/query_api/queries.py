@@ -51,7 +51,7 @@ def first_windows(project: str, start: Position | None, limit: int, *, descendin
         SELECT session_id, first_seen_at
         FROM session_windows
         WHERE project = {{project:String}}
-        {_AFTER.format(compare=compare) if start else ""}
+        {"AND " + _FROM_START.format(time="first_seen_at", compare=compare) if start else ""}
         ORDER BY {order}
         LIMIT {{limit:UInt32}}"""  # noqa: S608 - an operator and a direction of ours, no value
     sql = f"""
@@ -65,10 +65,25 @@ def first_windows(project: str, start: Position | None, limit: int, *, descendin
             GROUP BY session_id
         ) AS firsts ON firsts.session_id = candidates.session_id
         ORDER BY {order}"""  # noqa: S608 - as above
-    parameters: dict[str, Any] = {"project": project, "limit": limit}
-    if start:
-        parameters |= {"start_at": start.first_seen_at, "start_id": start.session_id}
-    return Query(sql, parameters)
+    return Query(sql, _page_parameters(project, start, limit))
+
+
+def first_sights(project: str, start: Position | None, limit: int, *, descending: bool) -> Query:
+    """The same answer as far as it is one, from all windows of the project at once.
+
+    For pages on which `first_windows` finds hardly any first window, such as the newest page of a
+    project whose users come back to old sessions. Costs 50 ms for each 200,000 sessions.
+    """
+    compare, direction = ("<", "DESC") if descending else (">", "ASC")
+    sql = f"""
+        SELECT session_id, min(first_seen_at) AS seen
+        FROM session_windows
+        WHERE project = {{project:String}}
+        GROUP BY session_id
+        {"HAVING " + _FROM_START.format(time="seen", compare=compare) if start else ""}
+        ORDER BY seen {direction}, session_id {direction}
+        LIMIT {{limit:UInt32}}"""  # noqa: S608 - an operator and a direction of ours, no value
+    return Query(sql, _page_parameters(project, start, limit))
 
 
 def stored_sessions(project: str, session_ids: Sequence[str]) -> Query:
@@ -95,6 +110,11 @@ def turns(session_ids: Sequence[str], project: str | None = None, *, whole: bool
     return _newest(columns, "session_turns", "window_id, trace_id", session_ids, project)
 
 
+def _page_parameters(project: str, start: Position | None, limit: int) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"project": project, "limit": limit}
+    return parameters | {"start_at": start.first_seen_at, "start_id": start.session_id} if start else parameters
+
+
 def _newest(columns: str, table: str, identity: str, session_ids: Sequence[str], project: str | None) -> Query:
     of_project = "project = {project:String} AND " if project is not None else ""
     sql = f"""
@@ -115,8 +135,8 @@ def _columns(rollup: type[WindowRollup | TurnRollup]) -> str:
     )
 
 
-_AFTER = """AND first_seen_at {compare}= fromUnixTimestamp64Nano({{start_at:Int64}}, 'UTC')
-        AND (first_seen_at {compare} fromUnixTimestamp64Nano({{start_at:Int64}}, 'UTC')
+_FROM_START = """{time} {compare}= fromUnixTimestamp64Nano({{start_at:Int64}}, 'UTC')
+        AND ({time} {compare} fromUnixTimestamp64Nano({{start_at:Int64}}, 'UTC')
              OR session_id {compare}= {{start_id:String}})"""
 _WINDOW_COLUMNS = _columns(WindowRollup)
 _WINDOW_OUTLINE = (

@@ -62,17 +62,15 @@ class ClickHouseStore:
     async def positions(
         self, project: str, start: Position | None, limit: int, *, descending: bool = False
     ) -> list[Position]:
-        found: dict[Position, None] = {}
-        after, size = start, 2 * limit
-        while True:
-            rows = await self._rows(queries.first_windows(project, after, size, descending=descending))
-            for row in rows:
-                if row["seen"] == row["first_seen_at"]:
-                    found[Position(row["seen"], row["session_id"])] = None
+        for size in (2 * limit, 16 * limit):
+            rows = await self._rows(queries.first_windows(project, start, size, descending=descending))
+            found = {
+                Position(row["seen"], row["session_id"]): None for row in rows if row["seen"] == row["first_seen_at"]
+            }
             if len(rows) < size or len(found) >= limit:
                 return list(found)[:limit]
-            after = Position(rows[-1]["first_seen_at"], rows[-1]["session_id"])
-            size *= 4  # many windows a session: fewer and longer reads
+        rows = await self._rows(queries.first_sights(project, start, limit, descending=descending))
+        return [Position(row["seen"], row["session_id"]) for row in rows]
 
     async def stored(self, project: str, session_ids: Sequence[str]) -> set[str]:
         return {row["session_id"] for row in await self._rows(queries.stored_sessions(project, session_ids))}

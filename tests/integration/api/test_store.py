@@ -142,12 +142,17 @@ async def test_sessions_stand_where_they_were_first_seen_however_they_grow(store
 
 async def test_a_page_is_full_whatever_versions_and_windows_its_sessions_have(stored: tuple[Store, Add]) -> None:
     store, add = stored
-    add(*(window("busy", f"w{n}", first_seen=n) for n in range(12)))
+    add(*(window("busy", f"w{n}", first_seen=n) for n in range(20)))
     add(*(window("busy", "w0", first_seen=0, version=n) for n in range(2, 9)))
-    add(*(window(f"s{n:02}", first_seen=15 + n) for n in range(6)))
+    add(*(window(f"s{n:02}", first_seen=25 + n) for n in range(6)))
+    add(window("s01", "wx", first_seen=90, version=2), window("busy", "wx", first_seen=91, version=30))
     names = ["busy", *(f"s{n:02}" for n in range(6))]
-    assert [p.session_id for p in await store.positions("p1", None, 5)] == names[:5]
-    assert [p.session_id for p in await store.positions("p1", None, 9, descending=True)] == names[::-1]
+    for limit in (1, 2, 5, 7, 9):  # the smaller, the more often what stands in the way is more than is read at once
+        assert [p.session_id for p in await store.positions("p1", None, limit)] == names[:limit], limit
+        newest = await store.positions("p1", None, limit, descending=True)
+        assert [p.session_id for p in newest] == names[::-1][:limit], limit
+        after = await store.positions("p1", newest[-1], limit, descending=True)
+        assert [p.session_id for p in after] == names[::-1][len(newest) - 1 :][:limit], limit
 
 
 async def test_a_session_keeps_its_place_when_its_first_window_is_absorbed(stored: tuple[Store, Add]) -> None:
