@@ -44,6 +44,8 @@ def run(
     with httpx.Client(base_url=api_url, timeout=_HTTP_TIMEOUT) as client:
         reader = SessionReader(client, project)
         shown = _await(reader, held, began, until_closed=until_closed, patience=patience, clock=clock)
+    order = [talk.session_id for talk in held]
+    shown.sort(key=lambda session: order.index(session.session_id) if session.session_id in order else len(order))
     echo("")
     for line in session_table(shown):
         echo(line)
