@@ -1,0 +1,87 @@
+"""One turn: what the spans of one trace add up to inside one window."""
+
+from services.sessionizer.engine import usage
+from services.sessionizer.engine.spans import SpanSet
+from services.shared.model.span import PREVIEW_LENGTH, SpanFacts
+
+MAX_NAME = 256
+"""Characters kept of a span's or model's name."""
+
+Ordered = tuple[int, bytes, str]
+"""A text and whose it is: (time, span id, text). Compared, the later is the greater; ties go by span id."""
+
+
+class Turn:
+    """The closed interval [start, end] from the first start to the last end of its spans in the window.
+
+    `settled` is the interval that the window's totals hold already; None for a new turn.
+    A turn of very many spans keeps them in `2 ** depth` sets outside of it; else `spans` has all.
+    """
+
+    __slots__ = (
+        "depth",
+        "end",
+        "error_count",
+        "first_token",
+        "input",
+        "model",
+        "output",
+        "root",
+        "settled",
+        "span_count",
+        "spans",
+        "start",
+        "tool_call_count",
+        "trace_id",
+        "usage",
+        "version",
+    )
+
+    def __init__(self, trace_id: bytes, start: int, end: int) -> None:
+        self.trace_id = trace_id
+        self.start = start
+        self.end = end
+        self.settled: tuple[int, int] | None = None
+        self.version = -1
+        self.span_count = 0
+        self.error_count = 0
+        self.tool_call_count = 0
+        self.usage = [0] * usage.LENGTH
+        self.root: Ordered | None = None  # of several roots the earliest
+        self.input: Ordered | None = None  # of the roots that have one, the earliest start
+        self.output: Ordered | None = None  # of the roots that have one, the latest end
+        self.model: Ordered | None = None  # of the model calls that name one, the latest end
+        self.first_token: tuple[int, bytes, int] | None = None  # of the model calls that have one, the earliest start
+        self.depth = 0
+        self.spans = SpanSet()
+
+    def add(self, span: SpanFacts) -> None:
+        """Grow to cover the span and take its facts; usage and identity are counted apart."""
+        self.start = min(self.start, span.start)
+        self.end = max(self.end, span.end)
+        self.span_count += 1
+        if span.is_error:
+            self.error_count += 1
+        if span.is_tool_call:
+            self.tool_call_count += 1
+        if not span.parent_id:
+            self._add_root(span)
+        if span.call is not None:
+            self._add_call(span, span.call.model)
+
+    def _add_root(self, span: SpanFacts) -> None:
+        started, ended = (span.start, span.span_id), (span.end, span.span_id)
+        if self.root is None or started < self.root[:2]:
+            self.root = (*started, span.name[:MAX_NAME])
+        if span.input and (self.input is None or started < self.input[:2]):
+            self.input = (*started, span.input[:PREVIEW_LENGTH])
+        if span.output and (self.output is None or ended > self.output[:2]):
+            self.output = (*ended, span.output[:PREVIEW_LENGTH])
+
+    def _add_call(self, span: SpanFacts, model: str) -> None:
+        if model and (self.model is None or (span.end, span.span_id) > self.model[:2]):
+            self.model = (span.end, span.span_id, model[:MAX_NAME])
+        if span.time_to_first_token is not None:
+            first_token = (span.start, span.span_id, span.time_to_first_token)
+            if self.first_token is None or first_token < self.first_token:
+                self.first_token = first_token

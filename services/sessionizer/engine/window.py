@@ -1,0 +1,199 @@
+"""One held window: its bounds, its life, its totals and its turns."""
+
+from collections.abc import Iterator
+from hashlib import blake2b
+
+from services.sessionizer.engine import usage
+from services.sessionizer.engine.policy import Policy
+from services.sessionizer.engine.quantiles import bucket
+from services.sessionizer.engine.totals import Totals
+from services.sessionizer.engine.turn import Turn
+from services.sessionizer.engine.turn_store import TurnStore
+from services.sessionizer.engine.watermark import NO_WATERMARK
+from services.shared.model.rollup import CloseReason
+from services.shared.model.session_key import SessionKey
+from services.shared.model.span import ModelCall, SpanFacts
+
+NEVER = -1
+"""The version of what has not happened: versions are not negative."""
+
+Opening = tuple[int, int]
+"""Version and position of the span that opened a window: the smaller is the older."""
+
+
+class Window:
+    """The closed interval [start, end] over its turns, ns.
+
+    Plain, ended (`ended_at`: an explicit end applied at that time) or sealed (a maximum was
+    reached). `emitted` and `shown`: the version last published and last given to the live view.
+    """
+
+    __slots__ = (
+        "allowed_lateness", "changed_at", "duplicates", "emitted", "emitted_at", "end", "ended_at", "ended_by",
+        "filed", "first_seen_at", "forgotten", "gap", "id", "is_closed", "is_late", "is_stored", "late_spans", "opened",
+        "opened_at", "sealed", "shown", "start", "totals", "touched", "turns", "version",
+    )  # fmt: skip
+
+    def __init__(self, id_: bytes, opened: Opening, opened_at: int, first_seen_at: int, *, is_late: bool) -> None:
+        self.id, self.opened, self.opened_at, self.first_seen_at = id_, opened, opened_at, first_seen_at
+        self.is_late = is_late
+        self.start = self.end = opened_at
+        self.ended_at: int | None = None
+        self.ended_by = b""
+        self.sealed = CloseReason.NONE
+        self.is_closed = False
+        self.version = opened[0]
+        self.changed_at = NO_WATERMARK
+        self.gap = self.allowed_lateness = 0
+        self.late_spans = self.duplicates = 0
+        self.emitted = self.shown = NEVER
+        self.emitted_at = NO_WATERMARK
+        self.forgotten = False
+        self.totals = Totals()
+        self.turns = TurnStore()
+        self.touched: dict[bytes, Turn] = {}  # changed by the record at hand, not yet in the totals
+        self.filed: int | None = None  # the deadline by which the wheel hands it out; None: it does not
+        self.is_stored = True  # whether the stored head says all of this; false as soon as something changed
+
+    @property
+    def is_plain(self) -> bool:
+        return not self.sealed and self.ended_at is None
+
+    @property
+    def close_reason(self) -> CloseReason:
+        """The first that holds; none while it is open."""
+        if self.sealed:
+            return self.sealed
+        if self.ended_at is not None:
+            return CloseReason.EXPLICIT
+        return CloseReason.IDLE if self.is_closed else CloseReason.NONE
+
+    def distance(self, start: int, end: int) -> int:
+        """The silence between this window and [start, end], ns; 0 when they touch or overlap."""
+        return max(0, start - self.end, self.start - end)
+
+    def holds(self, span: SpanFacts) -> bool:
+        """Whether a span of this identity was added."""
+        turn = self.turns.get(span.trace_id)
+        return turn is not None and not self.forgotten and self.turns.spans_of(turn, span.span_id).has(span.span_id)
+
+    def add(self, span: SpanFacts, version: int) -> Turn:
+        """Add a span that is no duplicate; returns its turn, grown to cover it."""
+        turn = self.turns.get(span.trace_id)
+        if turn is None:
+            turn = Turn(span.trace_id, span.start, span.end)
+            self.turns.put(turn)
+            self.totals.turn_count += 1
+        if not turn.error_count and span.is_error:
+            self.totals.error_turn_count += 1
+        turn.add(span)
+        self.totals.add(span)
+        self._identify(turn, span)
+        self.start, self.end = min(self.start, span.start), max(self.end, span.end)
+        turn.version = version
+        self.touched[span.trace_id] = turn
+        return turn
+
+    def _identify(self, turn: Turn, span: SpanFacts) -> None:
+        spans = self.turns.spans_of(turn, span.span_id)
+        spans.add(span.span_id)
+        if (call := span.call) is None:
+            self.turns.mark(turn, span.span_id)
+            return
+        if spans.add_call(span.span_id, call):
+            self._count(turn, call, 1)
+        self.turns.mark(turn, span.span_id)
+        if span.parent_id:
+            twin = self.turns.spans_of(turn, span.parent_id).add_child(span.parent_id, call)
+            self.turns.mark(turn, span.parent_id)
+            if twin is not None:
+                self._count(turn, twin, -1)
+
+    def _count(self, turn: Turn, call: ModelCall, sign: int) -> None:
+        usage.count(turn.usage, call, sign)
+        self.totals.count_call(call, sign)
+
+    def settle(self) -> None:
+        """After a record: bring the intervals of the turns it touched into the totals."""
+        totals = self.totals
+        for turn in self.touched.values():
+            now = (turn.start, turn.end)
+            if turn.settled != now:
+                if turn.settled is not None:
+                    totals.count_latency(bucket(turn.settled[1] - turn.settled[0]), -1)
+                totals.count_latency(bucket(turn.end - turn.start), 1)
+                totals.active.add(*now)
+                turn.settled = now
+        self.touched.clear()
+
+    def absorb(self, other: "Window", version: int) -> None:
+        """Take over everything of a plain window; its turns change at `version`. No turn is in both."""
+        self.settle()
+        other.settle()
+        for turn in other.turns.all():
+            turn.version = version
+            self.turns.adopt(turn, other.turns)
+        self.totals.absorb(other.totals)
+        self.start, self.end = min(self.start, other.start), max(self.end, other.end)
+        self.late_spans += other.late_spans
+        self.duplicates += other.duplicates
+
+    def seal_if_full(self, policy: Policy) -> None:
+        """A maximum reached seals for good."""
+        if self.totals.span_count >= policy.max_spans:
+            self.sealed = CloseReason.MAX_SPANS
+        elif self.end - self.start >= policy.max_duration:
+            self.sealed = CloseReason.MAX_DURATION
+
+    def finish(self, at: int, by: bytes) -> None:
+        """Apply an explicit end, raised to the latest turn start. `by`: the identity of its carrier."""
+        self.ended_at = max(at, *(turn.start for turn in self.turns.all()))
+        self.ended_by = by
+
+    def change(self, version: int, watermark: int, policy: Policy, gap: int) -> None:
+        """Something that a rollup shows has changed: the window takes the policy in force."""
+        self.version, self.changed_at = version, watermark
+        self.gap, self.allowed_lateness = gap, policy.allowed_lateness
+        self.is_stored = False
+
+    def forget(self) -> None:
+        """Give up the identities of a sealed window; its totals stay."""
+        self.forgotten = True
+        self.is_stored = False
+        self.turns.forget_spans()
+
+    def hurry(self) -> None:
+        """Publish at the next flush: what an absorbed window showed is being retracted."""
+        self.emitted_at = NO_WATERMARK
+        self.is_stored = False
+
+    @property
+    def expires_after(self) -> int:
+        """A closed window is deleted when the watermark is greater than this."""
+        return max(self.end + self.gap, self.changed_at) + self.allowed_lateness
+
+    def deadline(self, snapshot_interval: int) -> int:
+        """The watermark after which something must be done about this window."""
+        if self.is_closed:
+            return self.expires_after
+        closes = self.end + self.gap
+        if self.version == self.emitted or self.emitted == NEVER:
+            return closes
+        return min(closes, self.emitted_at + snapshot_interval - 1)
+
+    def is_due(self, watermark: int, snapshot_interval: int) -> bool:
+        """Whether what is not yet published must be at the next flush."""
+        if self.version == self.emitted:
+            return False
+        return self.emitted == NEVER or self.is_closed or watermark >= self.emitted_at + snapshot_interval
+
+    def changed_turns(self, since: int) -> Iterator[Turn]:
+        """Turns that changed after version `since`."""
+        return self.turns.changed(since)
+
+
+def window_id(key: SessionKey, span: SpanFacts, opened: Opening) -> bytes:
+    """Derived from data, so a replay gives the same one."""
+    digest = blake2b(key.encode(), digest_size=8)
+    digest.update(b"\0%b%b%d/%d" % (span.trace_id, span.span_id, *opened))
+    return digest.digest()

@@ -1,0 +1,124 @@
+"""Windows and turns of the engine as the rollups that others read."""
+
+from services.sessionizer.engine import usage
+from services.sessionizer.engine.quantiles import quantile
+from services.sessionizer.engine.totals import Written
+from services.sessionizer.engine.turn import Turn
+from services.sessionizer.engine.window import Window
+from services.shared.model.rollup import TurnRollup, WindowRollup, WindowState
+from services.shared.model.session_key import SessionKey
+
+_TOTAL, _PROMPT, _COMPLETION, _COST = range(4)
+
+
+def window_rollup(key: SessionKey, window: Window) -> WindowRollup:
+    totals = window.totals
+    environment, environment_at = _last(totals.environment)
+    first_input, first_input_at = _last(totals.first_input)
+    last_output, last_output_at = _last(totals.last_output)
+    last_error, last_error_at = _last(totals.last_error)
+    return WindowRollup(
+        project=key.project,
+        session_id=key.session_id,
+        window_id=window.id.hex(),
+        version=window.version,
+        state=WindowState.CLOSED if window.is_closed else WindowState.OPEN,
+        close_reason=window.close_reason,
+        is_late=window.is_late,
+        opened_at=window.opened_at,
+        first_seen_at=window.first_seen_at,
+        window_start=window.start,
+        window_end=window.end,
+        gap_ns=window.gap,
+        allowed_lateness_ns=window.allowed_lateness,
+        user_ids=sorted(totals.users),
+        environment=environment,
+        environment_at=environment_at,
+        service_names=sorted(totals.services),
+        agent_names=sorted(totals.agents),
+        models=sorted(totals.models),
+        tags=sorted(totals.tags),
+        session_attributes={name: written[1] for name, written in sorted(totals.session.items())},
+        session_attributes_at={name: written[0][0] for name, written in sorted(totals.session.items())},
+        metadata={name: written[1] for name, written in sorted(totals.metadata.items())},
+        metadata_at={name: written[0][0] for name, written in sorted(totals.metadata.items())},
+        turn_count=totals.turn_count,
+        span_count=totals.span_count,
+        tool_call_count=totals.tool_call_count,
+        error_count=totals.error_count,
+        error_turn_count=totals.error_turn_count,
+        late_span_count=window.late_spans,
+        duplicate_span_count=window.duplicates,
+        usage=usage.published(totals.usage),
+        total_tokens_by_model=totals.amounts_by_model(_TOTAL),
+        prompt_tokens_by_model=totals.amounts_by_model(_PROMPT),
+        completion_tokens_by_model=totals.amounts_by_model(_COMPLETION),
+        total_cost_by_model=totals.amounts_by_model(_COST),
+        active_ns=totals.active.total,
+        turn_latency_p50_ns=quantile(totals.latency, 50),
+        turn_latency_p95_ns=quantile(totals.latency, 95),
+        turn_latency_p99_ns=quantile(totals.latency, 99),
+        turn_latency_buckets=dict(sorted(totals.latency.items())),
+        first_input=first_input,
+        first_input_at=first_input_at,
+        last_output=last_output,
+        last_output_at=last_output_at,
+        last_error=last_error,
+        last_error_at=last_error_at,
+    )
+
+
+def retraction(key: SessionKey, window: Window, version: int) -> WindowRollup:
+    """Deletes an absorbed window, at the version of the merge."""
+    return WindowRollup(
+        project=key.project,
+        session_id=key.session_id,
+        window_id=window.id.hex(),
+        version=version,
+        is_deleted=True,
+        opened_at=window.opened_at,
+        first_seen_at=window.first_seen_at,
+    )
+
+
+def turn_rollup(key: SessionKey, window: Window, turn: Turn) -> TurnRollup:
+    root_id, root_name = (turn.root[1].hex(), turn.root[2]) if turn.root else ("", "")
+    return TurnRollup(
+        project=key.project,
+        session_id=key.session_id,
+        window_id=window.id.hex(),
+        trace_id=turn.trace_id.hex(),
+        opened_at=window.opened_at,
+        first_seen_at=window.first_seen_at,
+        version=turn.version,
+        root_span_id=root_id,
+        root_name=root_name,
+        started_at=turn.start,
+        ended_at=turn.end,
+        has_error=turn.error_count > 0,
+        error_count=turn.error_count,
+        model=turn.model[2] if turn.model else "",
+        span_count=turn.span_count,
+        tool_call_count=turn.tool_call_count,
+        usage=usage.published(turn.usage),
+        time_to_first_token_ns=turn.first_token[2] if turn.first_token else None,
+        input=turn.input[2] if turn.input else "",
+        output=turn.output[2] if turn.output else "",
+    )
+
+
+def turn_deletion(key: SessionKey, window: Window, trace_id: bytes, version: int) -> TurnRollup:
+    return TurnRollup(
+        project=key.project,
+        session_id=key.session_id,
+        window_id=window.id.hex(),
+        trace_id=trace_id.hex(),
+        opened_at=window.opened_at,
+        first_seen_at=window.first_seen_at,
+        version=version,
+        is_deleted=True,
+    )
+
+
+def _last(written: Written | None) -> tuple[str, int]:
+    return ("", 0) if written is None else (written[1], written[0][0])
