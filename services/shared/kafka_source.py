@@ -1,8 +1,8 @@
 """What a sink reads from and where it puts what nobody will ever take: a group consumer and a producer."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -18,25 +18,11 @@ from aiokafka.errors import (
 from services.shared.errors import TransientError
 from services.shared.kafka import LARGEST_RECORD, make_consumer
 from services.shared.kafka_log import thin_logs
+from services.shared.records.source_record import Place, SourceRecord
 
 _MOVED = (CommitFailedError, IllegalGenerationError, IllegalStateError, RebalanceInProgressError, UnknownMemberIdError)
+_JOIN_PATIENCE = 30.0  # seconds
 _log = logging.getLogger(__name__)
-
-Place = tuple[str, int]
-"""Topic and partition."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRecord:
-    """One Kafka record. `timestamp` in ns (Kafka's milliseconds times 10**6)."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class KafkaSource:
@@ -49,6 +35,7 @@ class KafkaSource:
             make_consumer, bootstrap, group, topic, embedded=embedded, session_timeout_ms=session_timeout_ms
         )
         self._name = f"{group} on {topic}"
+        self._is_alone = embedded
         self._consumer: AIOKafkaConsumer | None = None
 
     async def start(self) -> None:
@@ -84,12 +71,18 @@ class KafkaSource:
             raise TransientError(f"{self._name}: commit: {error!r}") from error
 
     async def behind(self) -> int:
-        """How many records the broker has that `poll` has not returned yet."""
+        """How many records of its partitions the broker has that `poll` has not returned yet.
+
+        In embedded mode all partitions are its own, so it waits until it has them.
+        """
         consumer = self._running
         try:
+            async with asyncio.timeout(_JOIN_PATIENCE):
+                while self._is_alone and not consumer.assignment():  # noqa: ASYNC110 - no event tells it
+                    await asyncio.sleep(0.05)
             ends = await consumer.end_offsets(list(consumer.assignment()))
             return sum([max(0, int(end) - int(await consumer.position(place))) for place, end in ends.items()])
-        except KafkaError as error:
+        except (KafkaError, TimeoutError) as error:
             raise TransientError(f"{self._name}: end of the log: {error!r}") from error
 
     async def stop(self) -> None:

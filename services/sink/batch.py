@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from services.shared.kafka_source import Place, SourceRecord
+from services.shared.records.source_record import Place, SourceRecord
 from services.sink.rows import ROWS_VERSION, Converted, Unreadable, Values
 
 Conversion = Callable[[bytes, int], Converted]

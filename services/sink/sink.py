@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 from services.shared.clickhouse import Columns, RefusedRowsError
 from services.shared.clock import Clock
 from services.shared.errors import PermanentError, SpanloomError, TransientError
-from services.shared.kafka_source import Place, SourceRecord
+from services.shared.records.source_record import Place, SourceRecord
 from services.shared.room import Room
 from services.shared.telemetry import Telemetry
 from services.sink.batch import Batch, BatchRows, Conversion, Row, convert

@@ -8,7 +8,7 @@ from typing import Any
 
 from services.shared.clickhouse import Columns, RefusedRowsError
 from services.shared.errors import TransientError
-from services.shared.kafka_source import Place, SourceRecord
+from services.shared.records.source_record import Place, SourceRecord
 
 
 def source_record(value: bytes | None, offset: int = 0, partition: int = 0, timestamp: int = 0) -> SourceRecord:

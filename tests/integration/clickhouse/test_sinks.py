@@ -110,6 +110,18 @@ async def test_embedded_rollups_and_spans_reach_clickhouse_and_a_stop_drains_to_
     assert orjson.loads(stored["attributes"])["n"] == 7
 
 
+async def test_an_embedded_stop_right_after_the_start_still_drains_to_the_end(
+    embedded_kafka: EmbeddedBroker, clickhouse: ClickHouse, clickhouse_url: str
+) -> None:
+    settings = settings_of(span_storage="off")
+    await produce(embedded_kafka.bootstrap, settings.rollups_topic, windows(30))
+    async with running_sinks(
+        settings, embedded_kafka.bootstrap, clickhouse_url, Telemetry(), embedded=True, to_end=True
+    ):
+        pass
+    assert clickhouse.query("SELECT count() AS n FROM session_windows FINAL") == [{"n": 30}]
+
+
 async def test_an_outage_of_clickhouse_and_lost_answers_change_nothing(
     embedded_kafka: EmbeddedBroker, clickhouse: ClickHouse, clickhouse_url: str, clickhouse_server: ClickHouseServer
 ) -> None:

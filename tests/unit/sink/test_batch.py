@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from services.shared.kafka_source import SourceRecord
+from services.shared.records.source_record import SourceRecord
 from services.sink.batch import Batch, batch_token, convert
 from services.sink.rows import Converted, Unreadable
 from tests.support.sinks import source_record

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from services.shared.errors import PermanentError, TransientError
-from services.shared.kafka_source import SourceRecord
 from services.shared.records.rollups import encode_turns, encode_window
+from services.shared.records.source_record import SourceRecord
 from services.shared.room import BoundedRoom
 from services.shared.telemetry import Telemetry
 from services.sink.rows import TURNS, WINDOWS, Converted, Unreadable, rollup_rows

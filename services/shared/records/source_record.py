@@ -1,0 +1,19 @@
+"""A Kafka record as sinks see it."""
+
+from dataclasses import dataclass
+
+Place = tuple[str, int]
+"""Topic and partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """One record of a topic. `timestamp` in ns (Kafka's milliseconds times 10**6)."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
