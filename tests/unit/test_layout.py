@@ -16,16 +16,21 @@ TOP_LEVEL = {"pyproject.toml", "README.md", "services", "schemas", "deploy", "he
 TOP_LEVEL |= {"requirements.lock"}
 
 LONGEST = 300
-LONGER: dict[str, str] = {}
+LONGER = {"services/shared/kafka.py": "three producers over one set of private functions; apart they would share those"}
 """Modules over the limit, with the reason."""
 
 PURE = (
     "services/sessionizer/engine",
-    "services/sessionizer/stage.py",
+    "services/sessionizer/publication.py",
     "services/sessionizer/route_stage.py",
     "services/sessionizer/source_watermark.py",
     "services/sessionizer/span_chunks.py",
+    "services/sessionizer/stage.py",
+    "services/sessionizer/state.py",
+    "services/sessionizer/table.py",
+    "services/sessionizer/wheel.py",
     "services/sessionizer/window_stage.py",
+    "services/shared/errors.py",
     "services/shared/model",
     "services/shared/otlp",
     "services/shared/records",
