@@ -6,6 +6,7 @@ changed windows ─► turns, totals, retractions ─► states ─► meta     
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 
 from services.sessionizer import publication, state
 from services.sessionizer.engine.policy import Policy
@@ -54,6 +55,7 @@ class WindowStage:
         self._due: set[WindowName] = set()
         self._outputs: list[Output] = []
         self._removed: dict[bytes, list[Window]] = {}
+        self._retracted: dict[bytes, dict[str, bytes]] = {}  # by session: what the live view keeps of absorbed windows
         self._counts: Counter[tuple[str, str]] = Counter()
         self._backlog = 0
 
@@ -142,8 +144,9 @@ class WindowStage:
                 for turn in window.turns.all()
             ]
             self._publish(session.key, window, deletions)
-            retraction = publication.retraction(session.key, window, self._version)
-            self._output(session.key, rollups.encode_window(retraction))
+            retraction = rollups.encode_window(publication.retraction(session.key, window, self._version))
+            self._output(session.key, retraction)
+            self._retracted.setdefault(session.name, {})[window.id.hex()] = retraction
 
     def _close_or_open(self, session: Session, window: Window) -> None:
         was_closed = window.is_closed
@@ -163,7 +166,7 @@ class WindowStage:
         if watermark == self._swept:
             return
         self._swept = watermark
-        for name in self._table.wheel.pop(watermark):
+        for name in sorted(set(self._table.wheel.pop(watermark))):  # one order, whatever the wheel's history
             deadline = self._table.deadline(name)
             if deadline is not None and deadline >= watermark:
                 self._table.wheel.file(deadline, name)
@@ -221,7 +224,7 @@ class WindowStage:
         for name in [*self._due, *(self._table.unsent() if moment.drain else ())]:
             self._table.window(name)  # decodes it
         live: list[LiveUpdate] = []
-        for session in self._table.loaded:
+        for session in sorted(self._table.loaded, key=attrgetter("name")):
             for window in session.windows:
                 if window.is_due(self._time.watermark, self._policy.snapshot_interval) or (
                     moment.drain and window.version != window.emitted
@@ -235,7 +238,7 @@ class WindowStage:
             changes.append((state.META_KEY, self._meta_record()))
         flush = Flush(self._outputs, changes, live, self._counts)
         self._due.clear()
-        self._removed = {}
+        self._removed, self._retracted = {}, {}
         self._outputs, self._counts, self._backlog, self._has_news = [], Counter(), 0, False
         return flush
 
@@ -262,6 +265,7 @@ class WindowStage:
             return []
         key = session.key
         windows = {w.id.hex(): rollups.window_json(publication.window_rollup(key, w)) for w in changed}
+        windows |= self._retracted.pop(session.name, {})
         turns = {
             f"{w.id.hex()}/{turn.trace_id.hex()}": rollups.turn_json(publication.turn_rollup(key, w, turn))
             for w in changed
