@@ -167,8 +167,9 @@ class LiveView:
                 pipeline.hset(turns_key, mapping=cast("Any", turns))
                 pipeline.expire(turns_key, self._ttl)
             if update.removed:
-                pipeline.hdel(windows_key, *update.removed)
                 pipeline.delete(*(self._turns_key(key, window_id) for window_id in update.removed))
+            if forgotten := [window_id for window_id in update.removed if window_id not in update.windows]:
+                pipeline.hdel(windows_key, *forgotten)
             pipeline.expire(windows_key, self._ttl)
             if update.windows:
                 order = self._key(b"o", project)

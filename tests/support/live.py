@@ -40,7 +40,8 @@ class FakeLiveView:
             self._windows[key] |= update.windows
             self._turns[key] |= update.turns
             for window_id in update.removed:
-                self._windows[key].pop(window_id, None)
+                if window_id not in update.windows:
+                    self._windows[key].pop(window_id, None)
                 self._turns[key] = {
                     id_: data for id_, data in self._turns[key].items() if not id_.startswith(window_id + "/")
                 }

@@ -10,8 +10,8 @@ class LiveUpdate:
     """What changed of one session in the live view; `removed` windows were absorbed or expired.
 
     `windows` and `turns` map ids (window id; window id + "/" + trace id) to the rollup's JSON.
-    An absorbed window is better given as its retraction in `windows` (`is_deleted` true) than
-    in `removed`: then readers drop what ClickHouse still has of it even while the sink lags.
+    An absorbed window is in `windows`, too, as its retraction (`is_deleted` true), and stays as that:
+    so readers drop what ClickHouse still has of it even while the sink lags.
     """
 
     project: str

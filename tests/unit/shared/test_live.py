@@ -91,6 +91,15 @@ async def test_a_retraction_is_kept_and_hides_the_turns_of_its_window(view: AnyV
     assert live.turns == {}
 
 
+async def test_a_window_that_is_removed_and_retracted_stays_as_its_retraction(view: AnyView) -> None:
+    absorbed = window(version=5, is_deleted=True)
+    await view.apply([update([window(), window(window_id="w2")], [turn()])])
+    await view.apply([update([absorbed, window(window_id="w2", version=5)], removed=[absorbed.window_id])])
+    live = (await view.sessions([S1]))[S1]
+    assert live.windows[absorbed.window_id] == absorbed
+    assert live.turns == {}
+
+
 async def test_updates_of_one_call_apply_in_order(view: AnyView) -> None:
     await view.apply([update([window(version=1)]), update([window(version=2)])])
     assert (await view.sessions([S1]))[S1].windows[window().window_id].version == window(version=2).version
