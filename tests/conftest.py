@@ -1,13 +1,12 @@
-"""Which tests this machine can run: the others are left out in one line, and fail where CI runs them."""
-
-import os
-import shutil
-from collections import Counter
-
-import pytest
+"""Hooks and fixtures that every test can have; they are written in tests/support."""
 
 from tests.support.clickhouse import chdb_url, clickhouse, clickhouse_server, clickhouse_url, engine_folder
 from tests.support.kafka.fixtures import embedded_kafka, kafka, own_kafka
+from tests.support.missing_programs import (
+    pytest_collection_modifyitems,
+    pytest_runtest_setup,
+    pytest_terminal_summary,
+)
 
 __all__ = [
     "chdb_url",
@@ -18,35 +17,7 @@ __all__ = [
     "engine_folder",
     "kafka",
     "own_kafka",
+    "pytest_collection_modifyitems",
+    "pytest_runtest_setup",
+    "pytest_terminal_summary",
 ]
-
-TOOLS = {"kafka": ("java", "mvn"), "go": ("go",)}
-"""What a test with this marker needs on the machine, besides the packages of the lock file."""
-
-_LEFT_OUT = pytest.StashKey[Counter[tuple[str, str]]]()
-
-
-def _missing(item: pytest.Item) -> list[str]:
-    wanted = [tool for marker, tools in TOOLS.items() if item.get_closest_marker(marker) for tool in tools]
-    return [tool for tool in wanted if shutil.which(tool) is None]
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if os.environ.get("CI") == "true":
-        return
-    left_out = [item for item in items if _missing(item)]
-    config.stash[_LEFT_OUT] = Counter((item.path.name, ", ".join(_missing(item))) for item in left_out)
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    if missing := _missing(item):
-        pytest.fail(f"{' and '.join(missing)} must be installed to run this test", pytrace=False)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if counts := config.stash.get(_LEFT_OUT, Counter()):
-        parts = [f"{count} of {name} ({missing})" for (name, missing), count in sorted(counts.items())]
-        terminalreporter.write_line(f"not run, for a missing program: {'; '.join(parts)}", yellow=True)

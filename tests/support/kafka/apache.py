@@ -49,11 +49,6 @@ log.cleaner.dedupe.buffer.size=16000000
 """
 
 
-def missing_tools() -> list[str]:
-    """The commands Apache Kafka needs that are not installed."""
-    return [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
-
-
 def jars() -> Path:
     """The folder with Kafka's jars; fetched once for each content of pom.xml."""
     pom = _HERE / "pom.xml"
