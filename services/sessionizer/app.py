@@ -12,11 +12,11 @@ from typing import Any
 
 import faust
 from aiokafka import AIOKafkaConsumer
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import CrashingSupervisor
 
+from services.sessionizer.assignor import StickyByTopicAssignor
 from services.sessionizer.runner import StageRunner
 from services.shared.errors import TransientError
 
@@ -144,7 +144,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
             bootstrap_servers=member.bootstrap,
             group_id=member.app_id,
             group_instance_id=member.instance_id or None,
-            partition_assignment_strategy=[StickyPartitionAssignor],
+            partition_assignment_strategy=[StickyByTopicAssignor],
             auto_offset_reset="earliest",
             enable_auto_commit=False,
             session_timeout_ms=int(member.session_timeout * 1000),

@@ -45,10 +45,10 @@ class Partition:
         """Whether so much waits for the checkpoint that it must not wait for its time."""
         return self.stage.backlog > BACKLOG_LIMIT
 
-    async def checkpoint(self, *, caught_up: bool, drain: bool = False) -> Flush:
+    async def checkpoint(self, moment: Moment) -> Flush:
         """Make everything since the last checkpoint durable. Any failure raises and is final for this owner."""
         started, position = self._clock.monotonic(), self.position
-        flush = self.stage.flush(Moment(self._clock.now(), caught_up, drain))
+        flush = self.stage.flush(moment)
         if not flush.is_empty or position != self._committed:
             await self._writer.commit(flush.outputs, flush.changes, position)
             self._committed = position

@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from services.sessionizer.partition import Partition
-from services.sessionizer.stage import InputRecord, LiveUpdate
+from services.sessionizer.stage import InputRecord, LiveUpdate, Moment
 from services.shared.clock import Clock
 from services.shared.telemetry import Telemetry
 
 _SLICE = 0.02  # seconds of folding after which others get a turn
+_STALL = 2.0  # seconds between two fetches after which "caught up" is no longer known
 _log = logging.getLogger(__name__)
 
 
@@ -70,6 +71,8 @@ class StageRunner:
         self._loading: list[asyncio.Task[Partition]] = []
         self._drained = False
         self._next_checkpoint = 0.0
+        self._fetched = clock.monotonic()
+        self._looked_at = clock.now()  # before the last fetch: what "caught up" was true of
 
     @property
     def is_flowing(self) -> bool:
@@ -85,9 +88,15 @@ class StageRunner:
                     await self._turn()
 
     async def _turn(self) -> None:
+        looked_at, since = self._clock.now(), self._clock.monotonic()
+        if since - self._fetched > _STALL:
+            # The process stood still (or a checkpoint waited): what was the end of the log may be none any more.
+            await self._source.assign({p.number: p.position for p in self.owned.values()})
+        self._fetched = since
         batches = await self._source.fetch()
         if not self._flowing.is_set():
             return  # paused meanwhile: resume() fetches again from where the states stand
+        self._looked_at = looked_at
         await self._fold(batches)
         if self._clock.monotonic() >= self._next_checkpoint or any(p.is_heavy for p in self.owned.values()):
             await self._checkpoint()
@@ -111,7 +120,8 @@ class StageRunner:
         self._next_checkpoint = self._clock.monotonic() + self._interval
 
     async def _commit(self, partition: Partition, *, drain: bool = False) -> None:
-        flush = await partition.checkpoint(caught_up=self._source.caught_up(partition.number), drain=drain)
+        moment = Moment(self._looked_at, self._source.caught_up(partition.number), drain)
+        flush = await partition.checkpoint(moment)
         self._passed(partition.number, partition.position)
         if flush.live:
             self._live(flush.live)

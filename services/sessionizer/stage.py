@@ -40,9 +40,9 @@ class Output:
 class Moment:
     """What the edge knows when it asks for a flush.
 
-    `now`: processing time in ns, only for the first stage's idle rule. `caught_up`: the
-    partition's log has nothing more to read. `drain`: the last flush before the partition is
-    given up by a clean stop.
+    `now`: processing time in ns, only for the first stage's idle rule, taken before the log was
+    last looked at. `caught_up`: it had nothing more to read then. `drain`: the last flush before
+    the partition is given up by a clean stop.
     """
 
     now: int

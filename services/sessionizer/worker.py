@@ -4,6 +4,7 @@ Composition only; the flow is in pipeline.py.
 """
 
 import asyncio
+import gc
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -82,6 +83,10 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Join the group and work until `stop` is set. Raises what makes further work unsafe."""
+        # States are bytes, so little garbage is cyclic, and a full collection walks all of them.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(100_000, 20, 100)
         await self._app.start()
         self._loops = [
             asyncio.ensure_future(loop) for loop in (self._route.run(), self._window.run(), self._feed.run())

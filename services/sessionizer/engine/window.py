@@ -177,7 +177,7 @@ class Window:
         if self.is_closed:
             return self.expires_after
         closes = self.end + self.gap
-        if self.version == self.emitted or self.emitted == NEVER:
+        if self.emitted in (self.version, NEVER):
             return closes
         return min(closes, self.emitted_at + snapshot_interval - 1)
 

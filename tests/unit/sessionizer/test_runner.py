@@ -92,6 +92,21 @@ async def test_a_record_below_the_position_is_not_folded_again() -> None:
     assert bench.stages[0].folded == [0, 1, 2]
 
 
+async def test_a_process_that_stood_still_asks_anew_where_the_log_ends() -> None:
+    bench = Bench()
+    await bench.own(0)
+    async with bench.running():
+        bench.source.put({0: [record(0)]})
+        await bench.settle()
+        bench.source.assigned = {}
+        bench.clock.advance(1.0)
+        await bench.settle()
+        assert bench.source.assigned == {}
+        bench.clock.advance(6.0)
+        await bench.settle()
+    assert bench.source.assigned == {0: 1}
+
+
 async def test_pausing_commits_what_was_folded_and_stops_fetching() -> None:
     bench = Bench()
     await bench.own(0)
