@@ -178,10 +178,10 @@ class WindowStage:
         self._close_or_open(session, window)
         if is_expired(window, self._time.watermark):
             self._expire(session, window)
-        elif window.is_due(self._time.watermark, self._policy.snapshot_interval):
-            self._due.add((session.name, window.id))  # its flush files it again
-        else:
-            self._file(session, window)
+            return
+        if window.is_due(self._time.watermark, self._policy.snapshot_interval):
+            self._due.add((session.name, window.id))
+        self._file(session, window)  # due or not: when it closes and expires may not depend on when a flush comes
 
     def _expire(self, session: Session, window: Window) -> None:
         if window.version != window.emitted:

@@ -164,7 +164,7 @@ class Window:
 
     def hurry(self) -> None:
         """Publish at the next flush: what an absorbed window showed is being retracted."""
-        self.emitted_at = NO_WATERMARK
+        self.emitted_at = 2 * NO_WATERMARK  # due even while there is no watermark
         self.is_stored = False
 
     @property
