@@ -165,6 +165,7 @@ class LogOrderModel:
             survivor.late_spans += window.late_spans
             survivor.duplicates += window.duplicates
             survivor.turn_versions |= dict.fromkeys(window.turn_versions, self._version)
+            survivor.has_retractions |= window.has_retractions or window.emitted is not None
             self._leave(window)
             if window.emitted is not None:
                 self._retractions.append(Retraction(window, self._version))
@@ -218,6 +219,7 @@ class LogOrderModel:
                 emission.turns[window] = window.turns(window.emitted)
                 window.emitted, window.emitted_at = window.version, self.watermark
                 window.emitted_turns |= set(window.turn_versions)
+                window.has_retractions = False
         for window in self.held:
             if window.shown != window.version:
                 emission.live[window] = window.rollup()
@@ -227,6 +229,7 @@ class LogOrderModel:
         return emission
 
     def _is_due(self, window: Window) -> bool:
-        if window.emitted is None or window.is_closed:
+        """Retractions are part of the rollup of the window that absorbed: readers never miss both."""
+        if window.emitted is None or window.is_closed or window.has_retractions:
             return True
         return self.watermark >= window.emitted_at + self.policy.snapshot_interval

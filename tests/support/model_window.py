@@ -37,6 +37,7 @@ class Window:
     emitted: int | None = None  # the version last emitted
     emitted_at: int = LONG_AGO  # the watermark then
     emitted_turns: set[bytes] = field(default_factory=set)
+    has_retractions: bool = False  # it has absorbed what is published and not retracted yet
     shown: int | None = None  # the version last given to the live view
 
     @property
