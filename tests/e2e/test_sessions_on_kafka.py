@@ -141,7 +141,9 @@ def test_killed_and_paused_workers_change_nothing(site: Site, traffic: Traffic) 
     _wait_until_it_has_noticed(paused)
     site.wait_until_all_is_closed(traffic.spans, within=60.0)
     site.assert_equal_to(traffic)
-    workers.other_than(paused).process.check_running()
+    survivor = workers.other_than(paused)
+    survivor.process.check_running()
+    assert survivor.metric("spanloom_restored_entries_total", "window") > 0, "no fault hit a worker that had a state"
 
 
 class Workers:
