@@ -5,14 +5,15 @@ file named by `SPANLOOM_CONFIG`, then the defaults. Frozen afterwards. Component
 values, never this object. The settings table in README.md is generated from this file.
 """
 
+import json
 import os
 import re
 from difflib import get_close_matches
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -25,6 +26,7 @@ from services.shared.errors import SettingsError
 
 _UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h|d)?")
+_LONGEST = 36_500 * _UNITS["d"]  # times are 64 bits of nanoseconds: 292 years
 
 
 def parse_duration(value: object) -> int:
@@ -33,11 +35,23 @@ def parse_duration(value: object) -> int:
     if match is None:
         message = f"{value!r} is no duration; write for example 30m, 1.5h, 500ms or a number of seconds"
         raise ValueError(message)
-    return round(float(match[1]) * _UNITS[match[2] or "s"])
+    nanoseconds = float(match[1]) * _UNITS[match[2] or "s"]
+    if nanoseconds > _LONGEST:
+        message = "100 years (36500d) is the longest duration"
+        raise ValueError(message)
+    return round(nanoseconds)
 
 
 def _comma_list(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _json_object(value: object) -> object:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        message = f"no JSON object: {error}"
+        raise ValueError(message) from error
 
 
 Duration = Annotated[int, BeforeValidator(parse_duration)]
@@ -81,7 +95,7 @@ class Settings(BaseSettings):
 
     # sessions (the policy of the engine)
     gap: Duration = Field(_written("30m"), gt=0, description="Longest silence inside one window.")
-    gap_by_project: dict[str, Duration] = Field(
+    gap_by_project: Annotated[dict[str, Duration], NoDecode, BeforeValidator(_json_object)] = Field(
         default_factory=dict, description='Other gaps by project, as JSON: `{"voice-bot": "5m"}`.'
     )
     allowed_lateness: Duration = Field(
@@ -145,21 +159,32 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
 
-    @model_validator(mode="after")
-    def _check_together(self) -> Self:
-        problems = []
-        if self.max_duration < self.gap:
-            problems.append("max_duration must be at least gap")
-        problems += [
-            f"gap_by_project[{name!r}] must be more than 0" for name, gap in self.gap_by_project.items() if gap <= 0
-        ]
-        if self.idle_after >= self.source_timeout:
-            problems.append(
-                "idle_after must be less than source_timeout, or a silent source is given up before it is idle"
+    # Across settings: at the later one, of those before it that are usable, so that all faults are told at once.
+
+    @field_validator("gap_by_project")
+    @classmethod
+    def _check_gaps(cls, gaps: dict[str, int]) -> dict[str, int]:
+        if empty := [name for name, gap in gaps.items() if gap == 0]:
+            raise ValueError(f"the gap of {', '.join(map(repr, empty))} must be more than 0")
+        return gaps
+
+    @field_validator("max_duration")
+    @classmethod
+    def _check_max_duration(cls, max_duration: int, info: ValidationInfo) -> int:
+        if max_duration < info.data.get("gap", 0):
+            raise ValueError(f"must be at least {variable('gap')}")
+        if longer := [name for name, gap in info.data.get("gap_by_project", {}).items() if gap > max_duration]:
+            raise ValueError(f"must be at least {variable('gap_by_project')} of {', '.join(map(repr, longer))}")
+        return max_duration
+
+    @field_validator("source_timeout")
+    @classmethod
+    def _check_source_timeout(cls, source_timeout: int, info: ValidationInfo) -> int:
+        if source_timeout <= info.data.get("idle_after", 0):
+            raise ValueError(
+                f"must be more than {variable('idle_after')}, or a silent source is given up before it is idle"
             )
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
+        return source_timeout
 
     @classmethod
     def settings_customise_sources(
@@ -210,8 +235,6 @@ def _meant(name: str) -> str:
 
 def _fault(kind: str, where: tuple[int | str, ...], what: str, value: object) -> str:
     what = what.removeprefix("Value error, ")
-    if not where:  # found by a check across settings; the value is all of them
-        return what
     name, *keys = where
     path = variable(str(name)) + "".join(f"[{key!r}]" for key in keys)
     if kind == "extra_forbidden":

@@ -81,9 +81,10 @@ def test_every_fault_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        ({"gap": "2h", "max_duration": "1h"}, "max_duration must be at least gap"),
-        ({"gap_by_project": {"shop": "0s"}}, "gap_by_project['shop'] must be more than 0"),
-        ({"idle_after": "10m"}, "idle_after must be less than source_timeout"),
+        ({"gap": "2h", "max_duration": "1h"}, "SPANLOOM_MAX_DURATION: must be at least SPANLOOM_GAP"),
+        ({"gap_by_project": {"shop": "0s"}}, "SPANLOOM_GAP_BY_PROJECT: the gap of 'shop' must be more than 0"),
+        ({"gap_by_project": {"shop": "25h"}}, "must be at least SPANLOOM_GAP_BY_PROJECT of 'shop'"),
+        ({"idle_after": "10m"}, "SPANLOOM_SOURCE_TIMEOUT: must be more than SPANLOOM_IDLE_AFTER"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(overrides: dict[str, object], said: str) -> None:
@@ -91,6 +92,30 @@ def test_settings_that_contradict_each_other_are_refused(overrides: dict[str, ob
         load_settings(**overrides)
 
     assert said in str(caught.value)
+
+
+def test_a_contradiction_is_told_together_with_faults_of_single_settings() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(gap="2h", max_duration="1h", idle_after="10m", port=70_000)
+
+    assert [fault.split(":")[0].strip() for fault in str(caught.value).splitlines()[1:]] == [
+        "SPANLOOM_MAX_DURATION",
+        "SPANLOOM_SOURCE_TIMEOUT",
+        "SPANLOOM_PORT",
+    ]
+
+
+@pytest.mark.parametrize("text", ['{"shop":', "5m", "[1]", '{"shop": "soon"}'])
+def test_gaps_that_are_no_json_object_of_durations_are_told(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPANLOOM_GAP_BY_PROJECT", text)
+
+    with pytest.raises(SettingsError, match="SPANLOOM_GAP_BY_PROJECT"):
+        load_settings()
+
+
+def test_a_duration_that_64_bits_of_nanoseconds_do_not_hold_is_refused() -> None:
+    with pytest.raises(ValueError, match="longest duration"):
+        parse_duration("9" * 400)
 
 
 def test_a_settings_file_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
