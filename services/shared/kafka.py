@@ -1,6 +1,6 @@
-"""Kafka clients: what writes a partition's checkpoint, what the gateway sends with, what sinks read with.
+"""Producers: what writes a partition's checkpoint, and what the gateway sends with.
 
-aiokafka is imported here and in the Faust modules, nowhere else. Topics: kafka_topics.py.
+What sinks read with: kafka_source.py. Topics: kafka_topics.py.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Protocol
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     InvalidProducerEpoch,
     KafkaError,
@@ -32,7 +32,7 @@ LARGEST_DEAD_LETTER = LARGEST_RECORD + (1 << 20)
 """A dead letter holds the untouched bytes of a record, and headers that say why."""
 
 _BATCH = 512 << 10  # under the 1 MB that a broker takes by default; a larger record goes alone
-_BACKOFF_MS = 250  # aiokafka's 100 ms, times every partition's producer, is a busy loop while a broker is down
+BACKOFF_MS = 250  # aiokafka's 100 ms, times every partition's producer, is a busy loop while a broker is down
 _STOP_PATIENCE = 5.0  # an idempotent producer would otherwise wait for a broker that is gone for ever
 _RECORD_OVERHEAD = 100  # bytes around key and value in the log, and some reserve
 
@@ -79,12 +79,8 @@ class PartitionWriter(Protocol):
 
 def record_size(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> int:
     """About how many bytes of a broker's log a record takes; the measure used with `Room`."""
-    return (
-        _RECORD_OVERHEAD
-        + len(key or b"")
-        + len(value or b"")
-        + sum(len(name) + len(text) + 8 for name, text in headers)
-    )
+    around = sum(len(name) + len(text) + 8 for name, text in headers)
+    return _RECORD_OVERHEAD + len(key or b"") + len(value or b"") + around
 
 
 class TransactionalWriter:
@@ -144,8 +140,7 @@ class TransactionalWriter:
 
     async def stop(self) -> None:
         producer, self._producer = self._producer, None
-        if producer is not None:
-            await _stop(producer)
+        await _stop(producer)
 
     async def _send(self, topic: str, partition: int, records: "Sequence[_Record]") -> None:
         """Write records of one partition in order, batch by batch; all are acknowledged afterwards.
@@ -196,8 +191,7 @@ class PlainWriter:
 
     async def stop(self) -> None:
         producer, self._producer = self._producer, None
-        if producer is not None:
-            await _stop(producer)
+        await _stop(producer)
 
     async def _send(self, output: OutputRecord) -> "asyncio.Future[Any]":
         assert self._producer is not None, "start() comes first"
@@ -262,34 +256,7 @@ class SpanProducer:
     async def stop(self) -> None:
         """Flush and let go. Safe without `start`."""
         producer, self._producer = self._producer, None
-        if producer is not None:
-            await _stop(producer)
-
-
-def make_consumer(
-    bootstrap: str, group: str, topic: str, *, embedded: bool, session_timeout_ms: int = 15_000
-) -> AIOKafkaConsumer:
-    """A group consumer for a sink, not yet started: whole fetches, committed records only, commits by hand.
-
-    The embedded broker has no transactions, so there every record is a committed one.
-    """
-    thin_logs()
-    return AIOKafkaConsumer(
-        topic,
-        bootstrap_servers=bootstrap,
-        group_id=group,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_uncommitted" if embedded else "read_committed",
-        max_partition_fetch_bytes=8 << 20,
-        fetch_max_wait_ms=200,
-        check_crcs=False,  # TCP and the broker check already; this is a third of the CPU of a fetch
-        session_timeout_ms=session_timeout_ms,
-        heartbeat_interval_ms=session_timeout_ms // 5,
-        max_poll_interval_ms=30 * 60_000,  # a sink that waits for ClickHouse keeps its partitions
-        retry_backoff_ms=_BACKOFF_MS,
-        metadata_max_age_ms=30_000,
-    )
+        await _stop(producer)
 
 
 def _producer(bootstrap: str, **more: object) -> AIOKafkaProducer:
@@ -299,13 +266,15 @@ def _producer(bootstrap: str, **more: object) -> AIOKafkaProducer:
         acks="all",
         max_batch_size=_BATCH,
         max_request_size=LARGEST_DEAD_LETTER,
-        retry_backoff_ms=_BACKOFF_MS,
+        retry_backoff_ms=BACKOFF_MS,
         metadata_max_age_ms=30_000,
         **more,
     )
 
 
-async def _stop(producer: AIOKafkaProducer) -> None:
+async def _stop(producer: AIOKafkaProducer | None) -> None:
+    if producer is None:
+        return
     try:
         async with asyncio.timeout(_STOP_PATIENCE):
             await producer.stop()

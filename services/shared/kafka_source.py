@@ -16,13 +16,39 @@ from aiokafka.errors import (
 )
 
 from services.shared.errors import TransientError
-from services.shared.kafka import LARGEST_RECORD, make_consumer
+from services.shared.kafka import BACKOFF_MS, LARGEST_RECORD
 from services.shared.kafka_log import thin_logs
 from services.shared.records.source_record import Place, SourceRecord
 
 _MOVED = (CommitFailedError, IllegalGenerationError, IllegalStateError, RebalanceInProgressError, UnknownMemberIdError)
 _JOIN_PATIENCE = 30.0  # seconds
 _log = logging.getLogger(__name__)
+
+
+def make_consumer(
+    bootstrap: str, group: str, topic: str, *, embedded: bool, session_timeout_ms: int = 15_000
+) -> AIOKafkaConsumer:
+    """A group consumer for a sink, not yet started: whole fetches, committed records only, commits by hand.
+
+    The embedded broker has no transactions, so there every record is a committed one.
+    """
+    thin_logs()
+    return AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_uncommitted" if embedded else "read_committed",
+        max_partition_fetch_bytes=8 << 20,
+        fetch_max_wait_ms=200,
+        check_crcs=False,  # TCP and the broker check already; this is a third of the CPU of a fetch
+        session_timeout_ms=session_timeout_ms,
+        heartbeat_interval_ms=session_timeout_ms // 5,
+        max_poll_interval_ms=30 * 60_000,  # a sink that waits for ClickHouse keeps its partitions
+        retry_backoff_ms=BACKOFF_MS,
+        metadata_max_age_ms=30_000,
+    )
 
 
 class KafkaSource:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from services.sessionizer.stage import Output
-from services.shared.kafka import TransactionalWriter, make_consumer
+from services.shared.kafka import TransactionalWriter
+from services.shared.kafka_source import make_consumer
 from services.shared.kafka_topics import TopicSpec, ensure_topics
 from tests.support.kafka.apache import ApacheKafka
 

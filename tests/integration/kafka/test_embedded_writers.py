@@ -4,7 +4,8 @@ import asyncio
 
 from services.embedded.broker import EmbeddedBroker
 from services.sessionizer.stage import Output
-from services.shared.kafka import PlainWriter, SpanProducer, make_consumer, record_size
+from services.shared.kafka import PlainWriter, SpanProducer, record_size
+from services.shared.kafka_source import make_consumer
 from services.shared.kafka_topics import partition_counts
 from services.shared.room import BoundedRoom, Unlimited
 from tests.support.kafka.log import read_all
