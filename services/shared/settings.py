@@ -22,6 +22,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from services.shared.clickhouse_url import ClickHouseUrl
 from services.shared.errors import SettingsError
 
 _UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
@@ -159,6 +160,32 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
 
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _check_kafka_bootstrap(cls, bootstrap: str) -> str:
+        for broker in bootstrap.split(",") if bootstrap else ():
+            host, _, port = broker.strip().rpartition(":")
+            if not host or not port.isdecimal():
+                raise ValueError(f"{broker!r} is no `host:port`")
+        return bootstrap
+
+    @field_validator("clickhouse_url")
+    @classmethod
+    def _check_clickhouse_url(cls, url: str) -> str:
+        try:
+            if url:
+                ClickHouseUrl.parse(url)
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, url: str) -> str:
+        if url and not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("a Redis URL is redis://host:6379/0, rediss://host:6379/0 or unix:///socket")
+        return url
+
     # Across settings: at the later one, of those before it that are usable, so that all faults are told at once.
 
     @field_validator("gap_by_project")
@@ -239,4 +266,5 @@ def _fault(kind: str, where: tuple[int | str, ...], what: str, value: object) ->
     path = variable(str(name)) + "".join(f"[{key!r}]" for key in keys)
     if kind == "extra_forbidden":
         return f"{path}: there is no such setting{_meant(path)}"
-    return f"{path}: {what} (got {value!r})"
+    # URLs have passwords in them.
+    return f"{path}: {what}" if path.endswith("_URL") else f"{path}: {what} (got {value!r})"

@@ -113,6 +113,22 @@ def test_gaps_that_are_no_json_object_of_durations_are_told(text: str, monkeypat
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"kafka_bootstrap": "kafka:9092,other"}, "SPANLOOM_KAFKA_BOOTSTRAP: 'other' is no `host:port`"),
+        ({"clickhouse_url": "ftp://u:secret@host"}, "SPANLOOM_CLICKHOUSE_URL: a ClickHouse URL is http://"),
+        ({"redis_url": "u:secret@host:6379"}, "SPANLOOM_REDIS_URL: a Redis URL is redis://"),
+    ],
+)
+def test_an_address_that_cannot_be_one_is_told_without_its_password(overrides: dict[str, object], said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(**overrides)
+
+    assert said in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
 def test_a_duration_that_64_bits_of_nanoseconds_do_not_hold_is_refused() -> None:
     with pytest.raises(ValueError, match="longest duration"):
         parse_duration("9" * 400)
