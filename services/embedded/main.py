@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from services.embedded.neighbours import Neighbours, start_neighbours
-from services.embedded.saved_states import SavedStates, save_states, take_states
+from services.embedded.saved_states import SavedStates, forget_states, load_states, save_states
 from services.gateway.app import gateway_router
 from services.query_api.app import build_app
 from services.query_api.store import ClickHouseStore
@@ -36,7 +36,7 @@ async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, hea
     """Serve until `stop` is set, then drain. Raises `SettingsError` when it cannot start with these settings."""
     async with AsyncExitStack() as stack:
         process = await EmbeddedProcess.build(settings, telemetry, stack)
-        health.ready = lambda: process.is_ready
+        health.ready = process.is_ready
         try:
             await process.run(stop)
         except BaseExceptionGroup as group:
@@ -80,7 +80,8 @@ class EmbeddedProcess:
             max_request_bytes=settings.max_request_bytes,
             timeout=settings.gateway_timeout / _SECOND,
         )
-        app = build_app(ClickHouseStore(neighbours.store), live, telemetry, clock, routers=[gateway])
+        store = ClickHouseStore(neighbours.store)
+        app = build_app(store, live, telemetry, clock, routers=[gateway], ready=self.is_ready)
         self._server = Server(app, settings.host, settings.port)
 
     @classmethod
@@ -103,8 +104,8 @@ class EmbeddedProcess:
         log = await _begin_log(settings, neighbours, room) if room is not None else None
         return cls(settings, neighbours, counts, live, producer, log, room, telemetry)
 
-    @property
     def is_ready(self) -> bool:
+        """Whether spans that are taken now become sessions at once."""
         return self._worker.is_ready and all(sink.is_ready for sink in self._sinks)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -115,9 +116,12 @@ class EmbeddedProcess:
                 tasks.create_task(sink.run(stop_sinks, to_end=self._log is not None))
             worker = tasks.create_task(self._worker.run(stop_worker))
             await self._server.start()
+            # From here on spans are taken: what the file holds is in this process, and soon of the past.
+            forget_states(self._saved_to)
             await stop.wait()
             _log.info("draining")
             await self._server.stop()
+            await self._worker.until_ready()  # its states are in its hands, and spans may wait for it
             if self._room is not None:
                 await self._room.emptied(self._settings.spans_topic)
                 await self._worker.drain_route()
@@ -149,7 +153,7 @@ def _room(settings: Settings) -> BoundedRoom:
 
 async def _begin_log(settings: Settings, neighbours: Neighbours, room: BoundedRoom) -> EmbeddedLog:
     """A new epoch, with the states of the last clean stop; after a kill, what was open is closed as interrupted."""
-    saved = take_states(_saved_states(settings))
+    saved = load_states(_saved_states(settings))
     stored = await neighbours.store.run(highest_epoch)
     epoch = max(stored, saved.epoch if saved else 0) + 1
     if saved is None and (closed := await neighbours.store.run(lambda client: close_interrupted(client, epoch))):

@@ -1,8 +1,8 @@
 """The file that a clean stop leaves for the next start: the states of held windows.
 
 The embedded broker is memory, so there is no changelog to read back. The file is written
-atomically and removed when it has been read: what it holds is in the process again, and after
-a kill an older one would bring back the past.
+atomically. It is forgotten as soon as the next process takes spans: from then on it is of the
+past. A start that fails before leaves it as it was.
 """
 
 import os
@@ -36,10 +36,10 @@ def save_states(path: Path, states: SavedStates) -> None:
     scratch.replace(path)
 
 
-def take_states(path: Path) -> SavedStates | None:
-    """Read the file and remove it. None when there is none: the first start, or the last stop was no clean one.
+def load_states(path: Path) -> SavedStates | None:
+    """Read the file. None when there is none: the first start, or the last stop was no clean one.
 
-    Raises `PermanentError` for a file that this version does not read; it is left where it is.
+    Raises `PermanentError` for a file that this version does not read.
     """
     try:
         data = path.read_bytes()
@@ -48,5 +48,9 @@ def take_states(path: Path) -> SavedStates | None:
     fields = msgpack.unpackb(data, strict_map_key=False, use_list=False)
     if fields[0] != _FORMAT:
         raise PermanentError(f"{path} has format {fields[0]}, this version reads {_FORMAT}; move it to start without")
-    path.unlink()
     return SavedStates(fields[1], fields[2])
+
+
+def forget_states(path: Path) -> None:
+    """Remove the file, if there is one."""
+    path.unlink(missing_ok=True)

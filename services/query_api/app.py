@@ -1,6 +1,6 @@
 """The application of the query API. Embedded mode adds the gateway's router to it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import PlainTextResponse
@@ -28,11 +28,14 @@ def build_app(
     clock: Clock,
     *,
     routers: Sequence[APIRouter] = (),
+    ready: Callable[[], bool] = lambda: True,
 ) -> FastAPI:
-    """`live`: `None` where there is no Redis at all. `routers`: what else this port serves."""
+    """`live`: `None` where there is no Redis at all. `routers`: what else this port serves; `ready`: whether it can."""
 
-    async def ready() -> Response:
+    async def readiness() -> Response:
         """Redis does not matter: without it answers are only less fresh."""
+        if not ready():
+            return PlainTextResponse("starting", 503)
         try:
             await store.ping()
         except SpanloomError as error:
@@ -48,7 +51,7 @@ def build_app(
     add_edge(app, telemetry, clock)
     app.include_router(project_router(store, live))
     app.include_router(session_router(store, live))
-    app.include_router(monitor_router(telemetry, ready))
+    app.include_router(monitor_router(telemetry, readiness))
     for router in routers:
         app.include_router(router)
     return app

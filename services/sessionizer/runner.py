@@ -79,6 +79,10 @@ class StageRunner:
         """Whether the partitions are assigned, their states are read back and records flow."""
         return self._flowing.is_set()
 
+    async def flowing(self) -> None:
+        """Wait until `is_flowing`."""
+        await self._flowing.wait()
+
     async def run(self) -> None:
         """Until drained or cancelled. Any exception means that the process must end."""
         while not self._drained:
@@ -130,6 +134,8 @@ class StageRunner:
         """Partitions may be taken away: stop fetching, abandon loads, commit what was folded."""
         for load in self._loading:
             load.cancel()
+        if self._drained:
+            return
         self._flowing.clear()
         async with self._lock:
             await self._source.assign({})
@@ -138,6 +144,8 @@ class StageRunner:
     async def take(self, numbers: Collection[int], *, kept: Collection[int]) -> bool:
         """Own exactly `numbers`; those of `kept` go on with the state they have. False: abandoned by a `pause`."""
         async with self._lock:
+            if self._drained:
+                return True
             for number in set(self.owned) - set(kept):
                 await self.owned.pop(number).close()
             new = sorted(set(numbers) - set(self.owned))
@@ -161,13 +169,15 @@ class StageRunner:
     async def resume(self) -> None:
         """Fetch what is owned, each from where its state stands."""
         async with self._lock:
+            if self._drained:
+                return
             await self._source.assign({p.number: p.position for p in self.owned.values()})
             self._flowing.set()
 
     async def drain(self) -> Sequence[Partition]:
         """Stop for good: one last checkpoint, then give up every partition. Returns them, for their states.
 
-        A second call does nothing and returns nothing.
+        A second call does nothing and returns nothing, and so does a rebalance that ends afterwards.
         """
         if self._drained:
             return []

@@ -81,6 +81,11 @@ class Worker:
         """Whether this worker has been assigned its partitions and has read back their states."""
         return self._route.is_flowing and self._window.is_flowing
 
+    async def until_ready(self) -> None:
+        """Wait until `is_ready`."""
+        await self._route.flowing()
+        await self._window.flowing()
+
     async def run(self, stop: asyncio.Event) -> None:
         """Join the group and work until `stop` is set. Raises what makes further work unsafe."""
         # States are bytes, so little garbage is cyclic, and a full collection walks all of them.

@@ -1,5 +1,6 @@
 """`spanloom up`: everything in one process, nothing lost in a flood, the same windows after a stop."""
 
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -142,6 +143,32 @@ async def test_windows_that_are_open_at_a_stop_go_on_after_it(installation: Inst
     assert {row["session_id"]: row["window_id"] for row in after} == before
     expected = reference_windows(talks.groups([0, 1]), Policy(gap=30 * SECOND, allowed_lateness=HOUR))
     assert_equal_to_reference(expected, after, chdb_rows(installation.data_dir, "SELECT * FROM session_turns"))
+
+
+async def test_a_start_that_fails_or_is_stopped_at_once_loses_no_open_session(installation: Installation) -> None:
+    talks = Conversations(10)
+    first = start(installation, snapshot_interval="0s")
+    await flood(first.url, [talks.body(0)], senders=1)
+    wait_for(first, added(10), within=20.0)
+    assert first.process.stop(within=30.0) == 0
+    before = {row["session_id"]: row["window_id"] for row in windows_of(installation)}
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        failing = installation.start("up", port=str(taken.getsockname()[1]))
+        assert failing.process.wait(within=30.0) == 2, failing.process.tail()
+    hurried = installation.start("up")
+    hurried.process.wait_for("listening", within=30.0)
+    assert hurried.process.stop(within=30.0) == 0, hurried.process.tail()
+
+    last = start(installation, snapshot_interval="0s")
+    await flood(last.url, [talks.body(1)], senders=1)
+    wait_for(last, added(10), within=20.0)
+    assert last.process.stop(within=30.0) == 0
+    rows = windows_of(installation)
+    assert {row["session_id"]: row["window_id"] for row in rows} == before
+    assert {row["span_count"] for row in rows} == {2}
 
 
 async def test_windows_that_were_open_at_a_kill_are_closed_as_interrupted_at_the_next_start(
