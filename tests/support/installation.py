@@ -44,7 +44,7 @@ class Service:
         clean = {name: "" for name in os.environ if name.startswith("SPANLOOM_")}
         assert not clean, f"unset {', '.join(clean)} to run the tests"
         self.name = name
-        self.process = Process(name, [SPANLOOM, command], folder / f"{name}.log", {**settings, **ports})
+        self.process = Process(name, [SPANLOOM, command], folder / f"{name}.log", {**ports, **settings})
 
     @property
     def url(self) -> str:
@@ -99,7 +99,7 @@ class Installation:
             **_variables(settings),
         }
         self._running = ExitStack()
-        self._starts = 0
+        self._services: list[Service] = []
 
     def start(self, command: str, **settings: str) -> Service:
         """Start a service; settings by their names in `Settings`. It is killed at the end of the test at the latest."""
