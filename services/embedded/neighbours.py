@@ -28,7 +28,6 @@ class Neighbours:
 
 async def start_neighbours(settings: Settings, stack: AsyncExitStack) -> Neighbours:
     """Start what is embedded, migrate ClickHouse, make topics on a real broker. `stack` stops it all."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
     stack.enter_context(_alone_in(settings.data_dir))
     redis_url = settings.redis_url
     if not redis_url:
@@ -51,7 +50,12 @@ async def start_neighbours(settings: Settings, stack: AsyncExitStack) -> Neighbo
 @contextmanager
 def _alone_in(data_dir: Path) -> Iterator[None]:
     """Two processes in one data directory would undo each other's work. The lock ends with the process."""
-    with (data_dir / "lock").open("w") as lock:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (data_dir / "lock").open("w")
+    except OSError as error:
+        raise SettingsError(f"SPANLOOM_DATA_DIR names no folder to write in: {error}") from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
