@@ -31,7 +31,7 @@ def _reader(bootstrap: str, group: str) -> Consumer:
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 10,  # how long the broker keeps the end of the log to itself
             "check.crcs": False,
-            "log_level": 3,
+            "log_level": 2,  # aiokafka says in one line what librdkafka says in ten
         }
     )
 

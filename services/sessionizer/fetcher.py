@@ -48,7 +48,7 @@ class Fetcher:
                 "queued.max.messages.kbytes": 32 << 10,
                 "fetch.wait.max.ms": 100,
                 "receive.message.max.bytes": 200 << 20,
-                "log_level": 3,
+                "log_level": 2,  # aiokafka says in one line what librdkafka says in ten
             }
         )
 

@@ -85,7 +85,7 @@ async def ensure_topics(bootstrap: str, specs: Sequence[TopicSpec]) -> list[str]
     configuration differs and for one that the broker refuses to make, `TransientError` when no
     broker answers. The embedded broker makes topics on first use and must not be asked.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
     known = await _known_topics(admin, bootstrap)
     missing = [spec for spec in specs if spec.name not in known]
     created = await _create(admin, missing) if missing else []
@@ -99,7 +99,7 @@ async def partition_counts(bootstrap: str, topics: Iterable[str]) -> dict[str, i
 
     Raises `SettingsError` for a topic that does not exist, `TransientError` when no broker answers.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3, "allow.auto.create.topics": True})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2, "allow.auto.create.topics": True})
     counts = {}
     for topic in topics:
         counts[topic] = (await _known_topics(admin, bootstrap, topic)).get(topic, 0)
