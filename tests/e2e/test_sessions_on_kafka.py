@@ -59,10 +59,15 @@ class Site:
         return sum(committed_offset(kafka, app, topic, number) or 0 for number in range(PARTITIONS))
 
     def wait_until_routed(self, records: int, within: float = 60.0) -> None:
-        eventually(lambda: self.routed() >= records, within=within, what=f"{records} records routed")
+        def look() -> bool:
+            self.installation.check_running()
+            return self.routed() >= records
+
+        eventually(look, within=within, what=f"{records} records routed")
 
     def wait_until_all_is_closed(self, spans: int, within: float) -> None:
         def look() -> bool:
+            self.installation.check_running()
             (row,) = self.store.query(DONE)
             return (row["spans"], row["open"]) == (spans, 0)
 
@@ -105,8 +110,6 @@ def test_clickhouse_equals_the_reference_model_field_by_field(site: Site, traffi
     site.wait_until_all_is_closed(traffic.spans, within=60.0)
     site.assert_equal_to(traffic)
     # Every span was counted by exactly one of the workers, and repetitions were seen as such.
-    for worker in workers:
-        worker.process.check_running()
     outcomes = {
         outcome: sum(worker.metric("spanloom_windowed_spans_total", outcome) for worker in workers)
         for outcome in ("added", "duplicate")
@@ -137,6 +140,7 @@ def test_killed_and_paused_workers_change_nothing(site: Site, traffic: Traffic) 
     # The other one reads on where the paused one stood, once the broker has given that one up.
     site.wait_until_routed(len(traffic.records))
     _wait_until_it_owns_everything(workers.other_than(paused), within=10.0 * SESSION_TIMEOUT)
+    paused.process.may_end = True  # it is fenced, as it must be
     paused.process.signal(signal.SIGCONT)
     _wait_until_it_has_noticed(paused)
     site.wait_until_all_is_closed(traffic.spans, within=60.0)

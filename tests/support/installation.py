@@ -103,10 +103,17 @@ class Installation:
 
     def start(self, command: str, **settings: str) -> Service:
         """Start a service; settings by their names in `Settings`. It is killed at the end of the test at the latest."""
-        self._starts += 1
-        service = Service(command, f"{command}-{self._starts}", self.folder, {**self._settings, **_variables(settings)})
+        name = f"{command}-{len(self._services) + 1}"
+        service = Service(command, name, self.folder, {**self._settings, **_variables(settings)})
         self._running.enter_context(service.process)
+        self._services.append(service)
         return service
+
+    def check_running(self) -> None:
+        """Raises with the log of a service that has ended although nobody ended it."""
+        for service in self._services:
+            if not service.process.may_end:
+                service.process.check_running()
 
     def __enter__(self) -> Self:
         return self

@@ -19,6 +19,8 @@ class Process:
 
     def __init__(self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
         self.name, self.log = name, log
+        self.may_end = False
+        """Set by whoever ends it, or makes it end."""
         with log.open("ab") as output:
             self._child = subprocess.Popen(
                 list(command),
@@ -49,12 +51,14 @@ class Process:
 
     def kill(self) -> None:
         """SIGKILL, to the whole group, and wait."""
+        self.may_end = True
         if self.is_running:
             os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
 
     def stop(self, within: float = 30.0) -> int:
         """SIGTERM; the exit status. A process that does not end in time is killed, and that is an error."""
+        self.may_end = True
         if self.is_running:
             self._child.send_signal(signal.SIGTERM)
         try:
