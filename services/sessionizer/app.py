@@ -147,6 +147,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
             partition_assignment_strategy=[StickyByTopicAssignor],
             auto_offset_reset="earliest",
             enable_auto_commit=False,
+            metadata_max_age_ms=30_000,  # how soon new partitions of the spans topic are found
             session_timeout_ms=int(member.session_timeout * 1000),
             heartbeat_interval_ms=int(member.session_timeout * 1000 / 5),
             rebalance_timeout_ms=60_000,

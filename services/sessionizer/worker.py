@@ -22,6 +22,7 @@ from services.sessionizer.stage import Stage
 from services.shared.clock import Clock
 from services.shared.errors import PermanentError
 from services.shared.kafka import PartitionWriter, PlainWriter, TransactionalWriter
+from services.shared.kafka_topics import partition_counts
 from services.shared.room import Room
 from services.shared.settings import Settings
 from services.shared.telemetry import Telemetry
@@ -59,7 +60,7 @@ class Worker:
         telemetry: Telemetry,
         embedded: EmbeddedLog | None = None,
     ) -> None:
-        self._settings, self._bootstrap = settings, bootstrap
+        self._settings, self._bootstrap, self._counts = settings, bootstrap, counts
         self._clock, self._telemetry, self._embedded = clock, telemetry, embedded
         self._feed = LiveFeed(live, telemetry)
         self._loops: list[asyncio.Future[None]] = []
@@ -147,6 +148,9 @@ class Worker:
             writer = self._writer(definition, number)
             abandoned.push_async_callback(writer.stop)
             await writer.start()
+            if definition.topic == self._settings.spans_topic:
+                # It may have been extended: whoever gets a new partition tells the new number of sources.
+                self._counts |= await partition_counts(self._bootstrap, [definition.topic])
             stage = definition.build(number)
             position = await self._restore(definition, fetcher, number, stage)
             abandoned.pop_all()
