@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from services.sessionizer.engine.policy import Policy
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import SpanFacts
+from services.shared.otlp.decode import decode_request
 from services.shared.records.session_spans import SpanGroup
 from tests.support.chdb_rows import chdb_rows
 from tests.support.comparison import assert_equal_to_reference
@@ -74,7 +76,6 @@ async def test_a_flood_of_200_000_spans_loses_none(installation: Installation) -
         allowed_lateness="24h",
         idle_after="2s",
         out_of_orderness="1s",
-        span_storage="roots",
     )
     result = await flood(service.url, traffic.records, senders=16)
     assert result.refused > 0, "the flood was none: the gateway never had to refuse"
@@ -83,6 +84,21 @@ async def test_a_flood_of_200_000_spans_loses_none(installation: Installation) -
     expected = reference_windows(traffic.groups(), Policy(gap=GAP, allowed_lateness=24 * HOUR))
     turns = chdb_rows(installation.data_dir, "SELECT * FROM session_turns")
     assert_equal_to_reference(expected, chdb_rows(installation.data_dir, "SELECT * FROM session_windows"), turns)
+    stored = chdb_rows(installation.data_dir, "SELECT uniqExact(trace_id, span_id) AS spans FROM spans")
+    assert stored == [{"spans": len(identities(traffic.records))}]
+
+
+def identities(records: Sequence[bytes]) -> set[tuple[bytes, bytes]]:
+    """Every span of these records, those of no session included."""
+    requests = [decode_request(record) for record in records]
+    return {
+        (found.trace_id, found.span_id)
+        for decoded in requests
+        if isinstance(decoded, TracesData)
+        for resource in decoded.resource_spans
+        for scope in resource.scope_spans
+        for found in scope.spans
+    }
 
 
 class Conversations:
@@ -128,7 +144,7 @@ class Conversations:
 
 async def test_windows_that_are_open_at_a_stop_go_on_after_it(installation: Installation) -> None:
     talks = Conversations(50)
-    policy = {"gap": "30s", "out_of_orderness": "1s", "idle_after": "1s", "snapshot_interval": "0s"}
+    policy = {"gap": "15s", "out_of_orderness": "1s", "idle_after": "1s", "snapshot_interval": "0s"}
     first = start(installation, **policy)
     await flood(first.url, [talks.body(0)], senders=1)
     wait_for(first, added(50), within=20.0)
@@ -141,7 +157,7 @@ async def test_windows_that_are_open_at_a_stop_go_on_after_it(installation: Inst
     assert second.process.stop(within=30.0) == 0
     after = windows_of(installation)
     assert {row["session_id"]: row["window_id"] for row in after} == before
-    expected = reference_windows(talks.groups([0, 1]), Policy(gap=30 * SECOND, allowed_lateness=HOUR))
+    expected = reference_windows(talks.groups([0, 1]), Policy(gap=15 * SECOND, allowed_lateness=HOUR))
     assert_equal_to_reference(expected, after, chdb_rows(installation.data_dir, "SELECT * FROM session_turns"))
 
 
