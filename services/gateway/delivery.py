@@ -76,12 +76,14 @@ class Delivery:
 
     async def _send(self, partition: int, value: bytes) -> None:
         size = record_size(None, value)
+        offset: int | None = None
         try:
             offset = await self._producer.send(partition, value)
-        except BaseException:
-            self._room.give_back(self._topic, partition, size)
-            raise
-        self._room.wrote(self._topic, partition, offset, size)
+        finally:
+            if offset is None:
+                self._room.give_back(self._topic, partition, size)
+            else:
+                self._room.wrote(self._topic, partition, offset, size)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
