@@ -1,5 +1,7 @@
 """Windows and turns of the engine as the rollups that others read."""
 
+from typing import NamedTuple
+
 from services.sessionizer.engine import usage
 from services.sessionizer.engine.quantiles import quantile
 from services.sessionizer.engine.totals import Written
@@ -7,8 +9,26 @@ from services.sessionizer.engine.turn import Turn
 from services.sessionizer.engine.window import Window
 from services.shared.model.rollup import TurnRollup, WindowRollup, WindowState
 from services.shared.model.session_key import SessionKey
+from services.shared.records import rollups
 
 _TOTAL, _PROMPT, _COMPLETION, _COST = range(4)
+
+
+class Edition(NamedTuple):
+    """A window as it is, encoded: its totals, and its turns that changed since some version."""
+
+    totals: bytes
+    turns: list[tuple[Turn, bytes]]
+
+    def since(self, version: int) -> list[tuple[Turn, bytes]]:
+        """The turns that changed after a later version."""
+        return [(turn, data) for turn, data in self.turns if turn.version > version]
+
+
+def edition(key: SessionKey, window: Window, since: int) -> Edition:
+    """The window with the turns that changed after version `since`."""
+    turns = [(turn, rollups.turn_json(turn_rollup(key, window, turn))) for turn in window.changed_turns(since)]
+    return Edition(rollups.window_json(window_rollup(key, window)), turns)
 
 
 def window_rollup(key: SessionKey, window: Window) -> WindowRollup:
@@ -17,6 +37,7 @@ def window_rollup(key: SessionKey, window: Window) -> WindowRollup:
     first_input, first_input_at = _last(totals.first_input)
     last_output, last_output_at = _last(totals.last_output)
     last_error, last_error_at = _last(totals.last_error)
+    session, metadata = sorted(totals.session.values.items()), sorted(totals.metadata.values.items())
     return WindowRollup(
         project=key.project,
         session_id=key.session_id,
@@ -31,17 +52,17 @@ def window_rollup(key: SessionKey, window: Window) -> WindowRollup:
         window_end=window.end,
         gap_ns=window.gap,
         allowed_lateness_ns=window.allowed_lateness,
-        user_ids=sorted(totals.users),
+        user_ids=totals.users.sorted,
         environment=environment,
         environment_at=environment_at,
-        service_names=sorted(totals.services),
-        agent_names=sorted(totals.agents),
-        models=sorted(totals.models),
-        tags=sorted(totals.tags),
-        session_attributes={name: written[1] for name, written in sorted(totals.session.items())},
-        session_attributes_at={name: written[0][0] for name, written in sorted(totals.session.items())},
-        metadata={name: written[1] for name, written in sorted(totals.metadata.items())},
-        metadata_at={name: written[0][0] for name, written in sorted(totals.metadata.items())},
+        service_names=totals.services.sorted,
+        agent_names=totals.agents.sorted,
+        models=totals.models.sorted,
+        tags=totals.tags.sorted,
+        session_attributes={name: written[1] for name, written in session},
+        session_attributes_at={name: written[0][0] for name, written in session},
+        metadata={name: written[1] for name, written in metadata},
+        metadata_at={name: written[0][0] for name, written in metadata},
         turn_count=totals.turn_count,
         span_count=totals.span_count,
         tool_call_count=totals.tool_call_count,

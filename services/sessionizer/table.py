@@ -5,28 +5,32 @@ Keys and values are those of the changelog, so what changed is what must be writ
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from functools import partial
 
 from services.sessionizer import state
 from services.sessionizer.engine.session import Session
-from services.sessionizer.engine.turn_store import TurnStore
 from services.sessionizer.engine.window import Window
 from services.sessionizer.wheel import Wheel
 from services.shared.model.session_key import SessionKey
 
-PAGE_BYTES = 16 << 10
+KEPT_SESSIONS = 1000
+"""Sessions that stay decoded after a flush, those last used: the next spans are likely theirs."""
+KEPT_PAGES = 2
+"""Decoded pages that a window of these may have."""
 
 WindowName = tuple[bytes, bytes]
 """Session name, window id."""
 
+Changes = dict[bytes, bytes | None]
+
 
 class SessionTable:
-    """Not thread-safe. Decoded sessions stay decoded until `store`."""
+    """Not thread-safe. What was asked for since the last `store` is in use: its bytes may be out of date."""
 
     def __init__(self) -> None:
         self._data: dict[bytes, bytes] = {}
         self._windows: dict[bytes, tuple[bytes, ...]] = {}
-        self._loaded: dict[bytes, Session] = {}
+        self._used: dict[bytes, Session] = {}
+        self._kept: dict[bytes, Session] = {}  # as stored; the last used is the last
         self._removed: list[bytes] = []
         self.wheel: Wheel[WindowName] = Wheel()
         self.held = self.open = 0
@@ -50,61 +54,61 @@ class SessionTable:
         self._windows = {session: tuple(ids) for session, ids in windows.items()}
 
     def session(self, name: bytes) -> Session:
-        """The session of this encoded key, with or without windows."""
-        found = self._loaded.get(name)
-        if found is None:
-            windows = [self._load(name, id_) for id_ in self._windows.get(name, ())]
-            windows.sort(key=lambda window: window.opened)
-            found = self._loaded[name] = Session(SessionKey.decode(name), name, windows)
-        return found
+        """The session of this encoded key, with or without windows. It is in use from now on."""
+        session = self._used.get(name)
+        if session is None:
+            session = self._kept.pop(name, None) or self._load(name)
+            self._used[name] = session
+        return session
 
     def deadline(self, name: WindowName) -> int | None:
-        """The stored deadline of a window that is not decoded; None when the window is decoded or gone."""
-        if name[0] in self._loaded:
-            return None
-        data = self._data.get(state.window_prefix(*name))
+        """The stored deadline of a window whose session is not in use; else None."""
+        data = None if name[0] in self._used else self._data.get(state.window_prefix(*name))
         return None if data is None else state.header(data).deadline
 
     def window(self, name: WindowName) -> tuple[Session, Window] | None:
-        """A held window, decoded; None when it is gone."""
-        if name[0] not in self._loaded and name[1] not in self._windows.get(name[0], ()):
+        """A held window, with its session, which is in use from now on. None when the window is gone."""
+        if name[0] not in self._used and name[1] not in self._windows.get(name[0], ()):
             return None
         session = self.session(name[0])
         return next(((session, window) for window in session.windows if window.id == name[1]), None)
 
-    def unsent(self) -> list[WindowName]:
-        """Windows, decoded ones apart, whose last change is not published. A scan: for a drain."""
-        return [name for name, head in self._heads() if head.is_unsent and name[0] not in self._loaded]
+    def unsent(self) -> list[bytes]:
+        """Names of sessions, those in use apart, with a change that is not published. A scan: for a drain."""
+        return [name[0] for name, head in self._heads() if head.is_unsent and name[0] not in self._used]
 
     @property
-    def loaded(self) -> Iterable[Session]:
-        return self._loaded.values()
+    def used(self) -> list[Session]:
+        """The sessions in use, by name."""
+        return [self._used[name] for name in sorted(self._used)]
 
     def remove(self, session: Session, window: Window) -> None:
         """The window was absorbed or has expired. Its session no longer lists it."""
+        self.wheel.discard((session.name, window.id))
+        self.held -= 1
+        self.open -= not window.is_closed
         prefix = state.window_prefix(session.name, window.id)
         if prefix not in self._data:
             return
+        turns = window.turns
         self._drop(prefix)
-        for number in window.turns.leaves:
+        for number in turns.leaves.keys() | turns.dropped_pages:
             self._drop(state.page_key(prefix, number))
-        for name in window.turns.set_names():
+        for name in {*turns.set_names(), *turns.dropped_sets}:
             self._drop(state.set_key(prefix, name))
 
     def store(self, snapshot_interval: int) -> list[tuple[bytes, bytes | None]]:
-        """Encode what changed, forget what was decoded. Returns the changelog entries."""
-        changes: dict[bytes, bytes | None] = dict.fromkeys(self._removed)
+        """Encode what changed; nothing is in use any more. Returns the changelog entries."""
+        changes: Changes = dict.fromkeys(sorted(self._removed))
         self._removed = []
-        for session in self._loaded.values():
+        for session in self.used:
             for window in session.windows:
-                if not window.is_stored or window.turns.changed_pages:
+                if not window.is_stored:
                     self._store_window(session, window, snapshot_interval, changes)
-            ids = tuple(window.id for window in session.windows)
-            if ids:
-                self._windows[session.name] = ids
-            else:
-                self._windows.pop(session.name, None)
-        self._loaded.clear()
+            self._keep(session)
+        self._used.clear()
+        for name in list(self._kept)[: max(0, len(self._kept) - KEPT_SESSIONS)]:
+            del self._kept[name]
         return list(changes.items())
 
     def snapshot(self) -> Iterator[tuple[bytes, bytes]]:
@@ -115,50 +119,56 @@ class SessionTable:
             if (name := state.head_names(key)) is not None:
                 yield name, state.header(value)
 
-    def _load(self, name: bytes, id_: bytes) -> Window:
+    def _load(self, name: bytes) -> Session:
+        windows = [self._load_window(name, id_) for id_ in self._windows.get(name, ())]
+        windows.sort(key=lambda window: window.opened)
+        return Session(SessionKey.decode(name), name, windows)
+
+    def _load_window(self, name: bytes, id_: bytes) -> Window:
         prefix = state.window_prefix(name, id_)
         window = state.decode_head(id_, self._data[prefix])
-        window.turns.load_page = lambda number: state.decode_page(self._data[state.page_key(prefix, number)])
-        window.turns.load_set = lambda name: state.decode_set(self._data[state.set_key(prefix, name)])
+        self._connect(window, prefix)
         return window
+
+    def _connect(self, window: Window, prefix: bytes) -> None:
+        """Let the window read pages and sets that are not decoded."""
+        data = self._data
+        window.turns.load_page = lambda number: state.decode_page(data[state.page_key(prefix, number)])
+        window.turns.load_set = lambda name: state.decode_set(data[state.set_key(prefix, name)])
+
+    def _keep(self, session: Session) -> None:
+        """Stored: keep it decoded, but for pages that are many."""
+        ids = tuple(window.id for window in session.windows)
+        if not ids:
+            self._windows.pop(session.name, None)
+            return
+        if self._windows.get(session.name) != ids:
+            self._windows[session.name] = ids
+        self._kept[session.name] = session
+        for window in session.windows:
+            window.turns.sets.clear()
+            if len(window.turns.pages) > KEPT_PAGES:
+                window.turns.pages.clear()
 
     def _drop(self, key: bytes) -> None:
         if self._data.pop(key, None) is not None:
             self._removed.append(key)
 
-    def _store_window(
-        self, session: Session, window: Window, snapshot_interval: int, changes: dict[bytes, bytes | None]
-    ) -> None:
-        prefix = state.window_prefix(session.name, window.id)
-        put = partial(self._put, changes)
-        turns = window.turns
-        while turns.changed_pages:
-            number = min(turns.changed_pages)
-            self._store_page(turns, number, prefix, changes)
-        for name in turns.dropped_sets:
-            self._delete(changes, state.set_key(prefix, name))
-        for name in turns.changed_sets:
-            put(state.set_key(prefix, name), state.encode_set(turns.sets[name]))
-        turns.changed_sets.clear()
-        turns.dropped_sets.clear()
-        put(prefix, state.encode_head(window, window.deadline(snapshot_interval)))
-
-    def _store_page(self, turns: TurnStore, number: int, prefix: bytes, changes: dict[bytes, bytes | None]) -> None:
-        page = turns.pages[number]
-        for turn in page.values():
-            turns.spill(turn)
-        data = state.encode_page(page)
-        if len(data) > PAGE_BYTES and len(page) > 1:
-            turns.split(number)
-            self._delete(changes, state.page_key(prefix, number))
-            return
-        turns.leaves[number] = max((turn.version for turn in page.values()), default=-1)
-        turns.changed_pages.discard(number)
-        self._put(changes, state.page_key(prefix, number), data)
-
-    def _put(self, changes: dict[bytes, bytes | None], key: bytes, value: bytes) -> None:
-        self._data[key] = changes[key] = value
-
-    def _delete(self, changes: dict[bytes, bytes | None], key: bytes) -> None:
-        if self._data.pop(key, None) is not None:
-            changes[key] = None
+    def _store_window(self, session: Session, window: Window, snapshot_interval: int, changes: Changes) -> None:
+        prefix, turns = state.window_prefix(session.name, window.id), window.turns
+        turns.balance()
+        deletions = [state.page_key(prefix, number) for number in turns.dropped_pages]
+        deletions += [state.set_key(prefix, name) for name in turns.dropped_sets - turns.changed_sets]
+        for key in sorted(deletions):
+            if self._data.pop(key, None) is not None:
+                changes[key] = None
+        entries = [
+            (state.page_key(prefix, number), state.encode_page(turns.pages[number])) for number in turns.changed_pages
+        ]
+        entries += [(state.set_key(prefix, name), state.encode_set(turns.sets[name])) for name in turns.changed_sets]
+        turns.stored()
+        entries.append((prefix, state.encode_head(window, window.deadline(snapshot_interval))))
+        for key, value in sorted(entries):
+            self._data[key] = changes[key] = value
+        window.is_stored = True
+        self._connect(window, prefix)

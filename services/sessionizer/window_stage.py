@@ -6,18 +6,15 @@ changed windows ─► turns, totals, retractions ─► states ─► meta     
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from operator import attrgetter
 
 from services.sessionizer import publication, state
 from services.sessionizer.engine.policy import Policy
-from services.sessionizer.engine.session import MAX_IDENTITIES, Now, Session, close_or_open, is_expired
+from services.sessionizer.engine.session import MAX_IDENTITIES, Effects, Now, Session
 from services.sessionizer.engine.watermark import NO_WATERMARK, PartitionTime
 from services.sessionizer.engine.window import NEVER, Window
 from services.sessionizer.stage import Flush, InputRecord, Moment, Output
 from services.sessionizer.table import SessionTable, WindowName
 from services.shared.model.live import LiveUpdate
-from services.shared.model.rollup import TurnRollup
-from services.shared.model.session_key import SessionKey
 from services.shared.records import rollups
 from services.shared.records.session_spans import SpansRecord, WatermarkRecord, decode
 
@@ -105,14 +102,8 @@ class WindowStage:
             self._backlog += len(record.value)
 
     def _add(self, record: SpansRecord) -> None:
-        now = Now(
-            self._version,
-            self._time.watermark,
-            self._policy,
-            self._opened,
-            self._absorbed,
-            max_identities=self._max_identities,
-        )
+        now = Now(self._version, self._time.watermark, self._policy, self._max_identities)
+        effects = Effects()
         touched: dict[bytes, Session] = {}
         for group in record.groups:
             name = group.key.encode()
@@ -120,43 +111,36 @@ class WindowStage:
             now.record_time = group.record_time
             for item in group.items:
                 now.position += 1
-                session.take(item, now)
+                session.take(item, now, effects)
             self._backlog += _BYTES_A_SPAN * len(group.items)
+        self._table.held += effects.opened
+        self._table.open += effects.opened
+        for session, window in effects.absorbed:
+            self._retract(session, window)
         for session in touched.values():
             for window in session.windows:
                 if window.version == self._version:
                     window.settle()
-                    self._close_or_open(session, window)
+                    self._close_or_open(window)
                     self._file(session, window)
-        for outcome, count in now.outcomes.items():
+        for outcome, count in effects.outcomes.items():
             self._counts["spanloom_windowed_spans_total", outcome] += count
 
-    def _opened(self) -> None:
-        self._table.held += 1
-        self._table.open += 1
-
-    def _absorbed(self, session: Session, window: Window) -> None:
-        """A merge ended the window: retract what was published of it."""
-        self._leave(session, window)
+    def _retract(self, session: Session, window: Window) -> None:
+        """A merge ended the window: delete what was published of it."""
         if window.emitted != NEVER:
-            deletions = [
-                publication.turn_deletion(session.key, window, turn.trace_id, self._version)
-                for turn in window.turns.all()
-            ]
-            self._publish(session.key, window, deletions)
-            retraction = rollups.encode_window(publication.retraction(session.key, window, self._version))
-            self._output(session.key, retraction)
+            key, version = session.key, self._version
+            turns = [publication.turn_deletion(key, window, turn.trace_id, version) for turn in window.turns.all()]
+            retraction = rollups.window_json(publication.retraction(key, window, version))
+            self._publish(session, window, [rollups.turn_json(turn) for turn in turns], retraction)
             self._retracted.setdefault(session.name, {})[window.id.hex()] = retraction
+        self._leave(session, window)
 
-    def _close_or_open(self, session: Session, window: Window) -> None:
+    def _close_or_open(self, window: Window) -> None:
         was_closed = window.is_closed
-        gap = self._policy.gap_for(session.key.project)
-        close_or_open(window, self._version, self._time.watermark, self._policy, gap)
-        if window.is_closed and not was_closed:
-            self._table.open -= 1
+        if window.pass_time(self._version, self._time.watermark):
             self._counts["spanloom_windows_closed_total", window.close_reason.value] += 1
-        elif was_closed and not window.is_closed:
-            self._table.open += 1
+        self._table.open += was_closed - window.is_closed
 
     # Time
 
@@ -174,9 +158,8 @@ class WindowStage:
                 self._pass_time(*found)
 
     def _pass_time(self, session: Session, window: Window) -> None:
-        window.filed = None
-        self._close_or_open(session, window)
-        if is_expired(window, self._time.watermark):
+        self._close_or_open(window)
+        if window.has_expired(self._time.watermark):
             self._expire(session, window)
             return
         if window.is_due(self._time.watermark, self._policy.snapshot_interval):
@@ -185,24 +168,19 @@ class WindowStage:
 
     def _expire(self, session: Session, window: Window) -> None:
         if window.version != window.emitted:
-            self._emit(session, window)
+            self._emit(session, window, publication.edition(session.key, window, window.emitted))
         session.windows.remove(window)
         self._leave(session, window)
         self._counts["spanloom_windows_expired_total", ""] += 1
 
     def _leave(self, session: Session, window: Window) -> None:
         """The window is held no longer."""
-        self._table.held -= 1
-        self._table.open -= not window.is_closed
         self._table.remove(session, window)
         if window.shown != NEVER:
             self._removed.setdefault(session.name, []).append(window)
 
     def _file(self, session: Session, window: Window) -> None:
-        deadline = window.deadline(self._policy.snapshot_interval)
-        if window.filed is None or deadline < window.filed:
-            self._table.wheel.file(deadline, (session.name, window.id))
-            window.filed = deadline
+        self._table.wheel.file(window.deadline(self._policy.snapshot_interval), (session.name, window.id))
 
     # Flush
 
@@ -221,18 +199,11 @@ class WindowStage:
         return values
 
     def flush(self, moment: Moment) -> Flush:
-        for name in [*self._due, *(self._table.unsent() if moment.drain else ())]:
-            self._table.window(name)  # decodes it
-        live: list[LiveUpdate] = []
-        for session in sorted(self._table.loaded, key=attrgetter("name")):
-            for window in session.windows:
-                if window.is_due(self._time.watermark, self._policy.snapshot_interval) or (
-                    moment.drain and window.version != window.emitted
-                ):
-                    self._emit(session, window)
-                self._file(session, window)
-            live += self._live_updates(session)
-        live += [_removal(SessionKey.decode(name), windows) for name, windows in self._removed.items()]
+        for name in sorted(self._due):
+            self._table.window(name)  # it is in use from now on
+        for session_name in self._table.unsent() if moment.drain else ():
+            self._table.session(session_name)
+        live = [update for session in self._table.used if (update := self._publish_changes(session, moment))]
         changes = self._table.store(self._policy.snapshot_interval)
         if self._has_news:
             changes.append((state.META_KEY, self._meta_record()))
@@ -242,46 +213,42 @@ class WindowStage:
         self._outputs, self._counts, self._backlog, self._has_news = [], Counter(), 0, False
         return flush
 
-    def _emit(self, session: Session, window: Window) -> None:
-        """Publish the turns that changed since the last time, then the totals."""
-        turns = [publication.turn_rollup(session.key, window, turn) for turn in window.changed_turns(window.emitted)]
-        self._publish(session.key, window, turns)
-        self._output(session.key, rollups.encode_window(publication.window_rollup(session.key, window)))
-        window.emitted, window.emitted_at = window.version, self._time.watermark
-        window.is_stored = False
-
-    def _publish(self, key: SessionKey, window: Window, turns: list[TurnRollup]) -> None:
-        for value in rollups.encode_turns(key.project, key.session_id, window.id.hex(), turns):
-            self._output(key, value)
-
-    def _output(self, key: SessionKey, value: bytes) -> None:
-        self._outputs.append(Output(self._topic, self._partition, key.encode(), value))
-
-    def _live_updates(self, session: Session) -> list[LiveUpdate]:
-        """What readers of the live view have not been shown yet."""
-        changed = [window for window in session.windows if window.version != window.shown]
+    def _publish_changes(self, session: Session, moment: Moment) -> LiveUpdate | None:
+        """Publish the windows that are due. Returns what the live view has not been shown yet, if anything."""
+        windows, turns = self._retracted.pop(session.name, {}), dict[str, bytes]()
+        for window in session.windows:
+            is_due = window.is_due(self._time.watermark, self._policy.snapshot_interval) or (
+                moment.drain and window.version != window.emitted
+            )
+            is_news = window.version != window.shown
+            if is_due or is_news:
+                known = min(window.emitted if is_due else window.shown, window.shown if is_news else window.emitted)
+                edition = publication.edition(session.key, window, known)
+                if is_news:
+                    id_ = window.id.hex()
+                    windows[id_] = edition.totals
+                    turns |= {f"{id_}/{turn.trace_id.hex()}": data for turn, data in edition.since(window.shown)}
+                    window.shown, window.is_stored = window.version, False
+                if is_due:
+                    self._emit(session, window, edition)
+            self._file(session, window)
         gone = self._removed.pop(session.name, [])
-        if not changed and not gone:
-            return []
-        key = session.key
-        windows = {w.id.hex(): rollups.window_json(publication.window_rollup(key, w)) for w in changed}
-        windows |= self._retracted.pop(session.name, {})
-        turns = {
-            f"{w.id.hex()}/{turn.trace_id.hex()}": rollups.turn_json(publication.turn_rollup(key, w, turn))
-            for w in changed
-            for turn in w.changed_turns(w.shown)
-        }
-        for window in changed:
-            window.shown = window.version
-            window.is_stored = False
-        first_seen_at = min(window.first_seen_at for window in [*changed, *gone])
+        if not windows and not gone:
+            return None
+        first_seen_at = min(window.first_seen_at for window in [*session.windows, *gone])
         removed = tuple(window.id.hex() for window in gone)
-        return [LiveUpdate(key.project, key.session_id, first_seen_at, windows, turns, removed)]
+        return LiveUpdate(*session.key, first_seen_at, windows, turns, removed)
+
+    def _emit(self, session: Session, window: Window, edition: publication.Edition) -> None:
+        """A rollup: the turns that changed since the last one, then the totals."""
+        self._publish(session, window, [data for _, data in edition.since(window.emitted)], edition.totals)
+        window.emitted, window.emitted_at = window.version, self._time.watermark
+        window.is_owed = window.is_stored = False
+
+    def _publish(self, session: Session, window: Window, turns: list[bytes], totals: bytes) -> None:
+        key = session.key
+        for value in (*rollups.turns_records(key.project, key.session_id, window.id.hex(), turns), totals):
+            self._outputs.append(Output(self._topic, self._partition, session.name, value))
 
     def _meta_record(self) -> bytes:
         return state.encode_meta(state.Meta(self._epoch, self._position, self._time))
-
-
-def _removal(key: SessionKey, windows: list[Window]) -> LiveUpdate:
-    first_seen_at = min(window.first_seen_at for window in windows)
-    return LiveUpdate(key.project, key.session_id, first_seen_at, removed=tuple(w.id.hex() for w in windows))

@@ -11,7 +11,11 @@ from collections.abc import Callable
 from services.shared.model.span import ModelCall
 
 _ID_BYTES = 8
-_CALL_BYTES = 64  # about what a call's entry takes besides its model's name
+_CALL_BYTES = 80  # about what a call's entry takes besides its model's name
+_CHILD_BYTES = 24
+
+Twin = tuple[bytes, int, int]
+"""(span id, prompt, completion): a call, as its direct child with the same tokens names it."""
 
 
 class SpanSet:
@@ -22,16 +26,16 @@ class SpanSet:
     def __init__(
         self,
         ids: bytes = b"",
-        calls: dict[bytes, ModelCall] | None = None,
-        children: set[tuple[bytes, int, int]] | None = None,
+        calls: dict[Twin, ModelCall] | None = None,
+        children: set[Twin] | None = None,
         weight: int = 0,
     ) -> None:
         self.ids = ids
         """Span ids, one after the other."""
         self.calls = {} if calls is None else calls
-        """Calls that count and could have a twin below them, by span id."""
+        """Calls that count and could have a twin below them."""
         self.children = set() if children is None else children
-        """(parent id, prompt, completion) of calls, for parents that come later."""
+        """What calls say of their parents, for parents that come later."""
         self.weight = weight
 
     def has(self, span_id: bytes) -> bool:
@@ -44,37 +48,47 @@ class SpanSet:
         self.ids += span_id
         self.weight += _ID_BYTES
 
-    def add_call(self, span_id: bytes, call: ModelCall) -> bool:
-        """Whether the call counts: no twin of it is known to be its child."""
-        if call.prompt is None or call.completion is None:
-            return True
-        if (span_id, call.prompt, call.completion) in self.children:
+    def add_call(self, twin: Twin, call: ModelCall) -> bool:
+        """Whether the call counts: no child of it is known to be its twin."""
+        if twin in self.children:
             return False
-        self.calls[span_id] = call
-        self.weight += _CALL_BYTES + 4 * len(call.model)
+        self._put(twin, call)
         return True
 
-    def add_child(self, parent_id: bytes, call: ModelCall) -> ModelCall | None:
-        """Remember a call under `parent_id`. Returns the parent's call where that counted until now and is its twin."""
-        if call.prompt is None or call.completion is None:
+    def add_child(self, parent: Twin) -> ModelCall | None:
+        """Remember a call under `parent`. Returns the parent's call where that is its twin and counted until now."""
+        if parent in self.children:
             return None
-        self.children.add((parent_id, call.prompt, call.completion))
-        self.weight += _CALL_BYTES // 2
-        parent = self.calls.get(parent_id)
-        if parent is None or (parent.prompt, parent.completion) != (call.prompt, call.completion):
-            return None
-        return self.calls.pop(parent_id)
+        self.children.add(parent)
+        self.weight += _CHILD_BYTES
+        call = self.calls.pop(parent, None)
+        if call is not None:
+            self.weight -= _call_weight(call)
+        return call
 
-    def spread(self, set_of: "Callable[[bytes], SpanSet]") -> None:
-        """Hand everything to the sets that `set_of` names by span id."""
+    def divide(self, is_second: Callable[[bytes], bool]) -> "tuple[SpanSet, SpanSet]":
+        """Two sets of everything here, by what `is_second` says of its name (`span_name`, `twin_name`)."""
+        halves = SpanSet(), SpanSet()
         for at in range(0, len(self.ids), _ID_BYTES):
             span_id = self.ids[at : at + _ID_BYTES]
-            set_of(span_id).add(span_id)
-        for span_id, call in self.calls.items():
-            target = set_of(span_id)
-            target.calls[span_id] = call
-            target.weight += _CALL_BYTES + 4 * len(call.model)
-        for child in self.children:
-            target = set_of(child[0])
-            target.children.add(child)
-            target.weight += _CALL_BYTES // 2
+            halves[is_second(span_id)].add(span_id)
+        for twin, call in self.calls.items():
+            halves[is_second(twin_name(twin))]._put(twin, call)  # noqa: SLF001 - the same class
+        for parent in self.children:
+            half = halves[is_second(twin_name(parent))]
+            half.children.add(parent)
+            half.weight += _CHILD_BYTES
+        return halves
+
+    def _put(self, twin: Twin, call: ModelCall) -> None:
+        self.calls[twin] = call
+        self.weight += _call_weight(call)
+
+
+def twin_name(twin: Twin) -> bytes:
+    """What decides which set knows of a call and of its twins. Of a span as such, its id does."""
+    return b"%b%d/%d" % twin
+
+
+def _call_weight(call: ModelCall) -> int:
+    return _CALL_BYTES + (len(call.model) if call.model.isascii() else 4 * len(call.model))

@@ -2,24 +2,23 @@
 
 from services.sessionizer.engine import usage
 from services.sessionizer.engine.spans import SpanSet
+from services.sessionizer.engine.totals import MAX_NAME
 from services.shared.model.span import PREVIEW_LENGTH, SpanFacts
-
-MAX_NAME = 256
-"""Characters kept of a span's or model's name."""
 
 Ordered = tuple[int, bytes, str]
 """A text and whose it is: (time, span id, text). Compared, the later is the greater; ties go by span id."""
+
+_PLAIN_BYTES = 200  # about what a turn takes besides its texts and spans
 
 
 class Turn:
     """The closed interval [start, end] from the first start to the last end of its spans in the window.
 
     `settled` is the interval that the window's totals hold already; None for a new turn.
-    A turn of very many spans keeps them in `2 ** depth` sets outside of it; else `spans` has all.
+    `spans` is empty where they are kept outside of the turn (`TurnStore.spilled`).
     """
 
     __slots__ = (
-        "depth",
         "end",
         "error_count",
         "first_token",
@@ -52,7 +51,6 @@ class Turn:
         self.output: Ordered | None = None  # of the roots that have one, the latest end
         self.model: Ordered | None = None  # of the model calls that name one, the latest end
         self.first_token: tuple[int, bytes, int] | None = None  # of the model calls that have one, the earliest start
-        self.depth = 0
         self.spans = SpanSet()
 
     def add(self, span: SpanFacts) -> None:
@@ -85,3 +83,13 @@ class Turn:
             first_token = (span.start, span.span_id, span.time_to_first_token)
             if self.first_token is None or first_token < self.first_token:
                 self.first_token = first_token
+
+    @property
+    def weight(self) -> int:
+        """About the encoded size, bytes."""
+        texts = (text for text in (self.root, self.input, self.output, self.model) if text is not None)
+        return _PLAIN_BYTES + self.spans.weight + sum(_size(text[2]) for text in texts)
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else 4 * len(text)

@@ -1,21 +1,21 @@
 """The turns of one window, in pages that are read and written one by one.
 
-A page holds the turns whose hash begins with the bits of its number: page 1 holds all, page n
-splits into 2n and 2n+1 when it grows over `PAGE_BYTES`. So a span costs one page whatever the
-size of its session. A turn of very many spans keeps their identities in sets of their own.
+So a span costs one page whatever the size of its session. A turn of very many spans keeps what
+is known of them in sets outside of its page, which divide in the same way (`tree`).
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from zlib import crc32
+from collections.abc import Callable, Iterator
 
 from services.sessionizer.engine.spans import SpanSet
+from services.sessionizer.engine.tree import ROOT, can_divide, leaf_of, side_of
 from services.sessionizer.engine.turn import Turn
 
-ROOT = 1
+PAGE_BYTES = 16 << 10
+"""A page that weighs more is divided, unless it has one turn only."""
 SPILL_BYTES = 4 << 10
-"""A turn whose identities weigh more keeps them outside of its page."""
+"""A turn whose spans weigh more keeps them outside of its page."""
 SET_BYTES = 12 << 10
-"""A set of identities that weighs more is split in two."""
+"""A set of spans that weighs more is divided."""
 
 Page = dict[bytes, Turn]
 SetName = tuple[bytes, int]
@@ -31,44 +31,52 @@ def _no_set(name: SetName) -> SpanSet:
 
 
 class TurnStore:
-    """Loads what is asked for; `changed_pages` and `changed_sets` name what must be stored again.
+    """Loads what is asked for.
 
-    `leaves`: numbers of the stored or loaded pages, with the greatest version of their turns.
-    `spilled`: turns with sets outside of their page, and how many as a power of two.
+    `changed_*` name what must be stored again; `dropped_*`, where not changed, what must be deleted.
+    `leaves`: numbers of the pages, with the greatest version of their turns as it was stored.
+    `spilled`: turns with sets outside of their page, and the numbers of these.
     """
 
     __slots__ = (
-        "changed_pages", "changed_sets", "dropped_sets", "leaves", "load_page", "load_set", "pages", "sets", "spilled",
+        "changed_pages", "changed_sets", "dropped_pages", "dropped_sets", "leaves", "load_page", "load_set", "pages",
+        "sets", "spilled",
     )  # fmt: skip
 
-    def __init__(self, leaves: dict[int, int] | None = None, spilled: dict[bytes, int] | None = None) -> None:
-        self.spilled = {} if spilled is None else spilled
+    def __init__(self, leaves: dict[int, int] | None = None, spilled: dict[bytes, set[int]] | None = None) -> None:
         self.pages: dict[int, Page] = {} if leaves is not None else {ROOT: {}}
         self.leaves = {ROOT: -1} if leaves is None else leaves
+        self.spilled = {} if spilled is None else spilled
         self.sets: dict[SetName, SpanSet] = {}
         self.changed_pages: set[int] = set()
         self.changed_sets: set[SetName] = set()
+        self.dropped_pages: set[int] = set()
         self.dropped_sets: set[SetName] = set()
         self.load_page: Callable[[int], Page] = _no_page
         self.load_set: Callable[[SetName], SpanSet] = _no_set
 
     def get(self, trace_id: bytes) -> Turn | None:
-        return self._page(self._number(trace_id)).get(trace_id)
+        return self._page(leaf_of(trace_id, self.leaves)).get(trace_id)
 
-    def put(self, turn: Turn) -> None:
-        """A new turn. `mark` it once it has its version."""
-        self._page(self._number(turn.trace_id))[turn.trace_id] = turn
-
-    def mark(self, turn: Turn, span_id: bytes) -> None:
-        """The turn changed, and so did what is known of this span id."""
-        number = self._number(turn.trace_id)
+    def change(self, turn: Turn) -> None:
+        """The turn is new or changed."""
+        number = leaf_of(turn.trace_id, self.leaves)
+        self._page(number)[turn.trace_id] = turn
         self.changed_pages.add(number)
-        if turn.depth:
-            self.changed_sets.add(_set_name(turn, span_id))
 
-    def spans_of(self, turn: Turn, span_id: bytes) -> SpanSet:
-        """The set that knows of this span id, as a span and as a parent."""
-        return self._set(_set_name(turn, span_id)) if turn.depth else turn.spans
+    def spans(self, turn: Turn, name: bytes) -> SpanSet:
+        """The set that knows of this name: a span id, or a `twin_name`."""
+        leaves = self.spilled.get(turn.trace_id)
+        return turn.spans if leaves is None else self._set((turn.trace_id, leaf_of(name, leaves)))
+
+    def spans_to_change(self, turn: Turn, name: bytes) -> SpanSet:
+        """The same set, which will be stored again. The turn itself is to be marked by `change`."""
+        leaves = self.spilled.get(turn.trace_id)
+        if leaves is None:
+            return turn.spans
+        set_name = (turn.trace_id, leaf_of(name, leaves))
+        self.changed_sets.add(set_name)
+        return self._set(set_name)
 
     def all(self) -> Iterator[Turn]:
         for number in sorted(self.leaves):
@@ -82,66 +90,83 @@ class TurnStore:
 
     def adopt(self, turn: Turn, other: "TurnStore") -> None:
         """Take a turn over, with its sets, from a store that is given up."""
-        self.put(turn)
-        self.changed_pages.add(self._number(turn.trace_id))
-        if turn.depth:
-            self.spilled[turn.trace_id] = turn.depth
-            for name in _names(turn.trace_id, turn.depth):
+        self.change(turn)
+        leaves = other.spilled.get(turn.trace_id)
+        if leaves is not None:
+            self.spilled[turn.trace_id] = leaves
+            for name in ((turn.trace_id, number) for number in leaves):
                 self.sets[name] = other._set(name)  # noqa: SLF001 - the same class
                 self.changed_sets.add(name)
 
     def forget_spans(self) -> None:
-        """Drop every identity."""
-        self.dropped_sets |= set(self.set_names())
+        """Drop all that is known of single spans."""
+        self.dropped_sets.update(self.set_names())
         for turn in self.all():
-            turn.depth, turn.spans = 0, SpanSet()
-        self.changed_pages |= self.leaves.keys()
+            turn.spans = SpanSet()
+        self.changed_pages.update(self.leaves)
         self.spilled.clear()
         self.sets.clear()
         self.changed_sets.clear()
 
-    def set_names(self) -> Iterable[SetName]:
+    def set_names(self) -> Iterator[SetName]:
         """Every set outside of a page."""
-        return [name for trace_id, depth in self.spilled.items() for name in _names(trace_id, depth)]
+        return ((trace_id, number) for trace_id, leaves in self.spilled.items() for number in leaves)
 
-    def spill(self, turn: Turn) -> None:
-        """Move identities out of the page, or spread them over twice as many sets."""
-        if not turn.depth and turn.spans.weight > SPILL_BYTES:
-            sets, turn.spans = [turn.spans], SpanSet()
-        elif turn.depth and any(s.weight > SET_BYTES for name, s in self.sets.items() if name[0] == turn.trace_id):
-            sets = [self._set(name) for name in _names(turn.trace_id, turn.depth)]
-        else:
+    def balance(self) -> None:
+        """Before changes are stored: nothing that changed stays larger than it may be."""
+        for number in list(self.changed_pages):
+            for turn in self.pages[number].values():
+                if turn.spans.weight > SPILL_BYTES:
+                    self._spill(turn)
+        for name in list(self.changed_sets):
+            self._divide_set(name)
+        for number in list(self.changed_pages):
+            self._divide_page(number)
+
+    def stored(self) -> None:
+        """Everything that changed has been stored."""
+        for number in self.changed_pages:
+            self.leaves[number] = max((turn.version for turn in self.pages[number].values()), default=-1)
+        for names in (self.changed_pages, self.changed_sets, self.dropped_pages, self.dropped_sets):
+            names.clear()
+
+    def _spill(self, turn: Turn) -> None:
+        name = (turn.trace_id, ROOT)
+        self.spilled[turn.trace_id] = {ROOT}
+        self.sets[name], turn.spans = turn.spans, SpanSet()
+        self.changed_sets.add(name)
+
+    def _divide_set(self, name: SetName) -> None:
+        trace_id, number = name
+        found = self.sets[name]
+        if found.weight <= SET_BYTES or not can_divide(number):
             return
-        turn.depth += 1
-        self.spilled[turn.trace_id] = turn.depth
-        fresh = [SpanSet() for _ in range(1 << turn.depth)]
-        for old in sets:
-            old.spread(lambda span_id: fresh[_set_name(turn, span_id)[1]])
-        for index, found in enumerate(fresh):
-            self.sets[turn.trace_id, index] = found
-            self.changed_sets.add((turn.trace_id, index))
+        leaves = self.spilled[trace_id]
+        leaves.remove(number)
+        del self.sets[name]
+        self.changed_sets.remove(name)
+        self.dropped_sets.add(name)
+        for child, half in zip((2 * number, 2 * number + 1), found.divide(side_of(number)), strict=True):
+            leaves.add(child)
+            self.sets[trace_id, child] = half
+            self.changed_sets.add((trace_id, child))
+            self._divide_set((trace_id, child))
 
-    def split(self, number: int) -> tuple[int, int]:
-        """Divide a page in two; returns their numbers."""
-        page = self.pages.pop(number)
-        del self.leaves[number]
-        self.changed_pages.discard(number)
-        low, high = 2 * number, 2 * number + 1
-        depth = number.bit_length() - 1
-        self.pages[low], self.pages[high] = {}, {}
+    def _divide_page(self, number: int) -> None:
+        page = self.pages[number]
+        if len(page) < 2 or sum(turn.weight for turn in page.values()) <= PAGE_BYTES or not can_divide(number):  # noqa: PLR2004
+            return
+        halves: tuple[Page, Page] = {}, {}
+        is_second = side_of(number)
         for trace_id, turn in page.items():
-            self.pages[high if _hash(trace_id) >> depth & 1 else low][trace_id] = turn
-        for child in (low, high):
-            self.leaves[child] = -1
+            halves[is_second(trace_id)][trace_id] = turn
+        del self.pages[number], self.leaves[number]
+        self.changed_pages.remove(number)
+        self.dropped_pages.add(number)
+        for child, half in zip((2 * number, 2 * number + 1), halves, strict=True):
+            self.pages[child], self.leaves[child] = half, -1
             self.changed_pages.add(child)
-        return low, high
-
-    def _number(self, trace_id: bytes) -> int:
-        number, bits = ROOT, _hash(trace_id)
-        while number not in self.leaves:
-            number = 2 * number + (bits & 1)
-            bits >>= 1
-        return number
+            self._divide_page(child)
 
     def _page(self, number: int) -> Page:
         page = self.pages.get(number)
@@ -154,15 +179,3 @@ class TurnStore:
         if found is None:
             found = self.sets[name] = self.load_set(name)
         return found
-
-
-def _hash(trace_id: bytes) -> int:
-    return crc32(trace_id)
-
-
-def _set_name(turn: Turn, span_id: bytes) -> SetName:
-    return turn.trace_id, crc32(span_id) & ((1 << turn.depth) - 1)
-
-
-def _names(trace_id: bytes, depth: int) -> list[SetName]:
-    return [(trace_id, index) for index in range(1 << depth)]

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from services.sessionizer.engine import usage
 from services.sessionizer.engine.policy import Policy
 from services.sessionizer.engine.quantiles import bucket
+from services.sessionizer.engine.spans import twin_name
 from services.sessionizer.engine.totals import Totals
 from services.sessionizer.engine.turn import Turn
 from services.sessionizer.engine.turn_store import TurnStore
@@ -30,8 +31,8 @@ class Window:
 
     __slots__ = (
         "allowed_lateness", "changed_at", "duplicates", "emitted", "emitted_at", "end", "ended_at", "ended_by",
-        "filed", "first_seen_at", "forgotten", "gap", "id", "is_closed", "is_late", "is_stored", "late_spans", "opened",
-        "opened_at", "sealed", "shown", "start", "totals", "touched", "turns", "version",
+        "first_seen_at", "gap", "id", "identities", "is_closed", "is_late", "is_owed", "is_stored", "late_spans",
+        "opened", "opened_at", "sealed", "shown", "start", "totals", "touched", "turns", "version",
     )  # fmt: skip
 
     def __init__(self, id_: bytes, opened: Opening, opened_at: int, first_seen_at: int, *, is_late: bool) -> None:
@@ -48,12 +49,12 @@ class Window:
         self.late_spans = self.duplicates = 0
         self.emitted = self.shown = NEVER
         self.emitted_at = NO_WATERMARK
-        self.forgotten = False
+        self.identities = 0  # of spans, held
         self.totals = Totals()
         self.turns = TurnStore()
         self.touched: dict[bytes, Turn] = {}  # changed by the record at hand, not yet in the totals
-        self.filed: int | None = None  # the deadline by which the wheel hands it out; None: it does not
         self.is_stored = True  # whether the stored head says all of this; false as soon as something changed
+        self.is_owed = False  # a published window that it absorbed is being retracted: readers need this one now
 
     @property
     def is_plain(self) -> bool:
@@ -73,41 +74,45 @@ class Window:
         return max(0, start - self.end, self.start - end)
 
     def holds(self, span: SpanFacts) -> bool:
-        """Whether a span of this identity was added."""
+        """Whether a span of this identity was added, as far as that is known."""
+        if not self.identities:
+            return False
         turn = self.turns.get(span.trace_id)
-        return turn is not None and not self.forgotten and self.turns.spans_of(turn, span.span_id).has(span.span_id)
+        return turn is not None and self.turns.spans(turn, span.span_id).has(span.span_id)
 
     def add(self, span: SpanFacts, version: int) -> Turn:
         """Add a span that is no duplicate; returns its turn, grown to cover it."""
         turn = self.turns.get(span.trace_id)
         if turn is None:
             turn = Turn(span.trace_id, span.start, span.end)
-            self.turns.put(turn)
             self.totals.turn_count += 1
         if not turn.error_count and span.is_error:
             self.totals.error_turn_count += 1
         turn.add(span)
-        self.totals.add(span)
-        self._identify(turn, span)
-        self.start, self.end = min(self.start, span.start), max(self.end, span.end)
         turn.version = version
+        self.turns.change(turn)
+        self.turns.spans_to_change(turn, span.span_id).add(span.span_id)
+        self.identities += 1
+        self.totals.add(span)
+        if span.call is not None:
+            self._add_call(turn, span, span.call)
+        self.start, self.end = min(self.start, span.start), max(self.end, span.end)
         self.touched[span.trace_id] = turn
         return turn
 
-    def _identify(self, turn: Turn, span: SpanFacts) -> None:
-        spans = self.turns.spans_of(turn, span.span_id)
-        spans.add(span.span_id)
-        if (call := span.call) is None:
-            self.turns.mark(turn, span.span_id)
-            return
-        if spans.add_call(span.span_id, call):
+    def _add_call(self, turn: Turn, span: SpanFacts, call: ModelCall) -> None:
+        """Count a call unless its twin below it is known; where the call above it is its twin, that one no more."""
+        if call.prompt is None or call.completion is None:
             self._count(turn, call, 1)
-        self.turns.mark(turn, span.span_id)
+            return
+        twin = (span.span_id, call.prompt, call.completion)
+        if self.turns.spans_to_change(turn, twin_name(twin)).add_call(twin, call):
+            self._count(turn, call, 1)
         if span.parent_id:
-            twin = self.turns.spans_of(turn, span.parent_id).add_child(span.parent_id, call)
-            self.turns.mark(turn, span.parent_id)
-            if twin is not None:
-                self._count(turn, twin, -1)
+            parent = (span.parent_id, call.prompt, call.completion)
+            repeated = self.turns.spans_to_change(turn, twin_name(parent)).add_child(parent)
+            if repeated is not None:
+                self._count(turn, repeated, -1)
 
     def _count(self, turn: Turn, call: ModelCall, sign: int) -> None:
         usage.count(turn.usage, call, sign)
@@ -137,6 +142,8 @@ class Window:
         self.start, self.end = min(self.start, other.start), max(self.end, other.end)
         self.late_spans += other.late_spans
         self.duplicates += other.duplicates
+        self.identities += other.identities
+        self.is_owed |= other.is_owed or other.emitted != NEVER
 
     def seal_if_full(self, policy: Policy) -> None:
         """A maximum reached seals for good."""
@@ -151,21 +158,29 @@ class Window:
         self.ended_by = by
 
     def change(self, version: int, watermark: int, policy: Policy, gap: int) -> None:
-        """Something that a rollup shows has changed: the window takes the policy in force."""
+        """Spans or an explicit end have changed it: the window takes the policy in force."""
         self.version, self.changed_at = version, watermark
         self.gap, self.allowed_lateness = gap, policy.allowed_lateness
         self.is_stored = False
 
+    def pass_time(self, version: int, watermark: int) -> bool:
+        """Decide whether it is closed, by the policy it has. Returns whether it closed just now, which is a change."""
+        was_closed = self.is_closed
+        self.is_closed = not self.is_plain or watermark > self.end + self.gap
+        if not self.is_closed or was_closed:
+            return False
+        self.version, self.changed_at = version, watermark
+        self.is_stored = False
+        return True
+
     def forget(self) -> None:
-        """Give up the identities of a sealed window; its totals stay."""
-        self.forgotten = True
+        """Give up the identities; the totals stay."""
+        self.identities = 0
         self.is_stored = False
         self.turns.forget_spans()
 
-    def hurry(self) -> None:
-        """Publish at the next flush: what an absorbed window showed is being retracted."""
-        self.emitted_at = 2 * NO_WATERMARK  # due even while there is no watermark
-        self.is_stored = False
+    def has_expired(self, watermark: int) -> bool:
+        return self.is_closed and watermark > self.expires_after
 
     @property
     def expires_after(self) -> int:
@@ -185,7 +200,9 @@ class Window:
         """Whether what is not yet published must be at the next flush."""
         if self.version == self.emitted:
             return False
-        return self.emitted == NEVER or self.is_closed or watermark >= self.emitted_at + snapshot_interval
+        if self.emitted == NEVER or self.is_closed or self.is_owed:
+            return True
+        return watermark >= self.emitted_at + snapshot_interval
 
     def changed_turns(self, since: int) -> Iterator[Turn]:
         """Turns that changed after version `since`."""

@@ -44,13 +44,17 @@ encode_window = window_json
 
 def encode_turns(project: str, session_id: str, window_id: str, turns: Sequence[TurnRollup]) -> list[bytes]:
     """The values of the records that carry these turns, each within `MAX_RECORD_BYTES`."""
+    return turns_records(project, session_id, window_id, [turn_json(turn) for turn in turns])
+
+
+def turns_records(project: str, session_id: str, window_id: str, turns: Sequence[bytes]) -> list[bytes]:
+    """The same from the JSON of each turn."""
     head = orjson.dumps({"type": "turns", "project": project, "session_id": session_id, "window_id": window_id})
     start = head[:-1] + b',"turns":['
     records: list[bytes] = []
     chunk: list[bytes] = []
     size = len(start) + 2
-    for turn in turns:
-        data = turn_json(turn)
+    for data in turns:
         if chunk and size + len(data) + 1 > MAX_RECORD_BYTES:
             records.append(start + b",".join(chunk) + b"]}")
             chunk, size = [], len(start) + 2

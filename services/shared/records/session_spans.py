@@ -9,10 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import msgpack
-
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import Dimensions, ModelCall, SessionEnd, SpanFacts
+from services.shared.records.packed import pack, unpack
 
 FORMAT = 1
 _SPANS, _WATERMARK = 0, 1
@@ -51,7 +50,7 @@ class WatermarkRecord:
 
 
 def encode_watermark(record: WatermarkRecord) -> bytes:
-    return _pack([FORMAT, _WATERMARK, record.source, record.watermark, record.sources])
+    return pack([FORMAT, _WATERMARK, record.source, record.watermark, record.sources])
 
 
 def encode_spans(groups: Iterable[SpanGroup]) -> bytes:
@@ -66,13 +65,13 @@ def encode_spans(groups: Iterable[SpanGroup]) -> bytes:
         ]
         for group in groups
     ]
-    return _pack([FORMAT, _SPANS, [_pack_dimensions(d) for d in dimensions], packed])
+    return pack([FORMAT, _SPANS, [_pack_dimensions(d) for d in dimensions], packed])
 
 
 def decode(value: bytes) -> SpansRecord | WatermarkRecord:
     """Raises `UnreadableRecordError` for anything this module does not write."""
     try:
-        fields = msgpack.unpackb(value, use_list=False, raw=False, strict_map_key=False)
+        fields = unpack(value)
         if fields[0] != FORMAT:
             message = f"session_spans record has format {fields[0]}, this worker reads {FORMAT}: upgrade it"
             raise UnreadableRecordError(message)
@@ -85,16 +84,11 @@ def decode(value: bytes) -> SpansRecord | WatermarkRecord:
                 for project, session_id, time, items in fields[3]
             )
         )
-    except (msgpack.UnpackException, msgpack.ExtraData, ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, IndexError) as error:
         if isinstance(error, UnreadableRecordError):
             raise
         message = f"session_spans record of {len(value)} bytes is not one of ours: {error!r}"
         raise UnreadableRecordError(message) from error
-
-
-def _pack(fields: list[Any]) -> bytes:
-    data: bytes = msgpack.packb(fields, use_bin_type=True)
-    return data
 
 
 def _pack_dimensions(d: Dimensions) -> list[Any]:

@@ -1,0 +1,67 @@
+"""Names that a window collects, within a size: users, tags, models, keys of metadata.
+
+Kept are the smallest names in order, as far as the limit goes. Which these are does not depend
+on the order of arrival, nor on which windows were merged: the smallest name that ever had to go
+is remembered (`cut`), and nothing from there on is let in again; and a name's size never shrinks.
+"""
+
+from json.encoder import encode_basestring
+from typing import Generic, TypeVar
+
+_V = TypeVar("_V")
+
+
+def json_size(text: str) -> int:
+    """Bytes of the text in JSON, quotes included."""
+    quoted = encode_basestring(text)
+    return len(quoted) if quoted.isascii() else len(quoted.encode())
+
+
+class Names(Generic[_V]):
+    """Names of at most `limit` bytes in all, each with its size and perhaps a value.
+
+    `values` only has names that are kept; whoever admits a name sets its value.
+    """
+
+    __slots__ = ("cut", "limit", "sizes", "total", "values")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.sizes: dict[str, int] = {}
+        self.values: dict[str, _V] = {}
+        self.total = 0
+        self.cut: str | None = None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.sizes
+
+    @property
+    def sorted(self) -> list[str]:
+        return sorted(self.sizes)
+
+    def admit(self, name: str, size: int) -> bool:
+        """Take the name in, or let it grow to `size` bytes. Returns whether it is kept."""
+        known = self.sizes.get(name, 0)
+        if size <= known:
+            return True
+        if self.cut is not None and name >= self.cut:
+            return False
+        self.sizes[name] = size
+        self.total += size - known
+        while self.total > self.limit:
+            self._drop(max(self.sizes))
+        return name in self.sizes
+
+    def absorb(self, other: "Names[_V]") -> None:
+        """Take in the names of another window, not their values: afterwards `name in` says which are kept."""
+        if other.cut is not None and (self.cut is None or other.cut < self.cut):
+            for name in [name for name in self.sizes if name >= other.cut]:
+                self._drop(name)
+            self.cut = other.cut
+        for name, size in other.sizes.items():
+            self.admit(name, size)
+
+    def _drop(self, name: str) -> None:
+        self.total -= self.sizes.pop(name)
+        self.values.pop(name, None)
+        self.cut = name

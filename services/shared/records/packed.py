@@ -1,0 +1,39 @@
+"""msgpack with integers of any size: sums and costs may outgrow its 64 bits.
+
+Maps may have keys of any plain type; arrays come back as tuples.
+"""
+
+from typing import Any
+
+import msgpack
+
+_LARGE = 1  # extension type: an integer as decimal digits
+
+
+class UnpackError(ValueError):
+    """Bytes that `pack` does not write."""
+
+
+def pack(fields: Any) -> bytes:  # noqa: ANN401 - any tree of plain values
+    data: bytes = msgpack.packb(fields, default=_digits)
+    return data
+
+
+def unpack(data: bytes | memoryview) -> Any:  # noqa: ANN401 - any tree of plain values
+    """Raises `UnpackError` for bytes that are not msgpack, or have an extension type unknown here."""
+    try:
+        return msgpack.unpackb(data, use_list=False, strict_map_key=False, ext_hook=_large)
+    except (msgpack.UnpackException, msgpack.ExtraData, ValueError, TypeError) as error:
+        raise UnpackError(f"{len(data)} bytes cannot be unpacked: {error!r}") from error
+
+
+def _digits(value: object) -> msgpack.ExtType:
+    if isinstance(value, int):
+        return msgpack.ExtType(_LARGE, str(value).encode())
+    raise TypeError(f"{value!r} is no plain value")
+
+
+def _large(code: int, digits: bytes) -> int:
+    if code != _LARGE:
+        raise ValueError(f"extension type {code}")
+    return int(digits)
