@@ -1,6 +1,7 @@
 """Live updates on their way to Redis: for freshness only, so never in the way of a checkpoint."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,7 +10,8 @@ from services.sessionizer.stage import LiveUpdate
 from services.shared.errors import TransientError
 from services.shared.telemetry import Telemetry
 
-_WAITING = 256  # batches; a Redis that is this far behind shows old values anyway
+_WAITING = 32  # batches of one checkpoint each; a Redis that is this far behind shows old values anyway
+_LAST_PATIENCE = 3.0  # seconds that a stop waits for Redis
 _log = logging.getLogger(__name__)
 
 
@@ -51,5 +53,7 @@ class LiveFeed:
             self._queue.task_done()
 
     async def drained(self) -> None:
-        """Wait until everything put so far was handed over or dropped."""
-        await self._queue.join()
+        """Wait until everything put so far was handed over or dropped, but not long: a stop has better to do."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_PATIENCE):
+                await self._queue.join()
