@@ -8,7 +8,6 @@ from services.shared.model.span import Dimensions
 from tests.support.session_run import GAP, SessionRun, same_in_any_order, span, turn_of
 from tests.support.spans import SECOND, T0, call
 
-
 # Last writers, sets
 
 

@@ -6,7 +6,6 @@ from services.shared.model.span import SpanFacts
 from tests.support.session_run import GAP, SessionRun, same_in_any_order, span, turn_of, window_of
 from tests.support.spans import T0, call
 
-
 # Duplicates
 
 
