@@ -243,3 +243,15 @@ def test_gauges_tell_open_and_held_windows_and_the_watermark() -> None:
         "spanloom_held_windows": 2,
         "spanloom_watermark_seconds": (T0 + 2 * GAP) / SECOND,
     }
+
+
+def test_a_window_is_cut_by_the_policy_in_force_when_it_last_changed() -> None:
+    run = SessionRun()
+    run.add(span(1, 0))
+    run.stage_run.restart(replace(POLICY, gap=10 * GAP, allowed_lateness=5))
+    run.pass_time(GAP + 1)
+    window = run.window
+    assert (window["state"], window["gap_ns"], window["allowed_lateness_ns"]) == ("closed", GAP, LATENESS)
+    run.add(span(2, 1))
+    window = run.window
+    assert (window["state"], window["gap_ns"], window["allowed_lateness_ns"]) == ("open", 10 * GAP, 5)
