@@ -24,11 +24,25 @@ def test_an_entry_of_a_later_second_stays() -> None:
     assert wheel.pop(5 * SECOND + 1) == ["a"]
 
 
-def test_an_entry_filed_twice_is_handed_out_twice() -> None:
+@pytest.mark.parametrize("deadlines", [(1, 2), (2, 1), (1, 1), (3, 2, 1), (1, 3, 2)])
+def test_an_entry_filed_for_several_deadlines_is_handed_out_once_at_the_earliest(deadlines: tuple[int, ...]) -> None:
+    wheel: Wheel[str] = Wheel()
+    for deadline in deadlines:
+        wheel.file(deadline * SECOND, "a")
+    assert len(wheel) == 1
+    assert wheel.pop(SECOND) == []
+    assert wheel.pop(SECOND + 1) == ["a"]
+    assert wheel.pop(10 * SECOND) == []
+    assert len(wheel) == 0
+
+
+def test_a_discarded_entry_is_not_handed_out() -> None:
     wheel: Wheel[str] = Wheel()
     wheel.file(SECOND, "a")
-    wheel.file(2 * SECOND, "a")
-    assert wheel.pop(10 * SECOND) == ["a", "a"]
+    wheel.file(SECOND, "b")
+    wheel.discard("a")
+    wheel.discard("never filed")
+    assert wheel.pop(2 * SECOND) == ["b"]
 
 
 def test_an_entry_filed_again_while_time_stands_still_is_handed_out_again_later() -> None:
