@@ -89,8 +89,3 @@ KINDS: Mapping[str, Mapping[str, Kind]] = {
     },
 }
 """What each convention's words mean, in lower case. A word that is not here is `UNKNOWN`: no model call."""
-
-
-def kind_of(attribute: str, value: str) -> Kind:
-    """What `value` means in the convention of `attribute`, compared without case."""
-    return KINDS[attribute].get(value.strip().lower(), Kind.UNKNOWN)
