@@ -124,7 +124,8 @@ class WindowStage:
                     self._close_or_open(window)
                     self._file(session, window)
         for outcome, count in effects.outcomes.items():
-            self._counts["spanloom_windowed_spans_total", outcome] += count
+            if count:
+                self._counts["spanloom_windowed_spans_total", outcome] += count
 
     def _retract(self, session: Session, window: Window) -> None:
         """A merge ended the window: delete what was published of it."""

@@ -4,7 +4,6 @@ Which window a span belongs to, what merges, what seals, what an explicit end do
 window closes and when it expires. States and time come in as arguments; nothing here does I/O.
 """
 
-from collections import Counter
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -43,7 +42,22 @@ class Effects:
 
     opened: int = 0
     absorbed: list[tuple["Session", Window]] = field(default_factory=list)
-    outcomes: Counter[str] = field(default_factory=Counter)
+    added: int = 0
+    duplicates: int = 0
+    late: int = 0
+    ends_ignored: int = 0
+    evicted: int = 0
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many spans, ends and identities had each outcome, by its name in the metrics."""
+        return {
+            _ADDED: self.added,
+            EngineNote.DUPLICATE.value: self.duplicates,
+            EngineNote.LATE.value: self.late,
+            EngineNote.END_IGNORED.value: self.ends_ignored,
+            EngineNote.IDENTITY_EVICTED.value: self.evicted,
+        }
 
 
 @dataclass(slots=True)
@@ -56,53 +70,55 @@ class Session:
 
     def take(self, item: SpanFacts | SessionEnd, now: Now, effects: Effects) -> None:
         """Apply one item of a record."""
-        by = item.trace_id + item.span_id
         if isinstance(item, SessionEnd):
-            self._end(item.at, by, now, effects)
+            self._end(item.at, item, now, effects)
             return
+        home = turn = None
         for window in self.windows:
-            if window.holds(item):
+            held = window.turns.get(item.trace_id)
+            if held is None:
+                continue
+            if window.holds(held, item.span_id):
                 window.duplicates += 1
                 window.is_stored = False
-                effects.outcomes[EngineNote.DUPLICATE.value] += 1
+                effects.duplicates += 1
                 return
-        self._add(item, now, effects)
+            if not window.sealed:
+                home, turn = window, held
+        self._add(item, home, turn, now, effects)
         if item.name == _END_SPAN:
-            self._end(item.end, by, now, effects)
+            self._end(item.end, item, now, effects)
         for at in item.ends_at:
-            self._end(at, by, now, effects)
+            self._end(at, item, now, effects)
 
-    def _add(self, span: SpanFacts, now: Now, effects: Effects) -> None:
+    def _add(self, span: SpanFacts, home: Window | None, turn: Turn | None, now: Now, effects: Effects) -> None:
+        """Add a span that is no copy. `home` holds its turn; None when the turn is new."""
         gap = now.policy.gap_for(self.key.project)
-        window = self._home(span, gap)
+        window = home or self._near(span, gap)
         if window is None:
             window = self._open(span, gap, now)
             effects.opened += 1
-        turn = window.add(span, now.version)
-        effects.outcomes[_ADDED] += 1
+        turn = window.add(span, turn, now.version)
+        effects.added += 1
         if now.watermark > span.end + gap:
             window.late_spans += 1
-            effects.outcomes[EngineNote.LATE.value] += 1
-        if window.ended_at is None and len(self.windows) > 1:
+            effects.late += 1
+        if len(self.windows) > 1 and window.ended_at is None:
             window = self._merge(window, turn, gap, now, effects)
         window.seal_if_full(now.policy)
         window.change(now.version, now.watermark, now.policy, gap)
         self._bound_identities(now, effects)
 
-    def _home(self, span: SpanFacts, gap: int) -> Window | None:
-        """The window that holds the turn, else the oldest ended one that it still belongs to."""
-        for window in self.windows:
-            if not window.sealed and window.turns.get(span.trace_id) is not None:
+    def _near(self, span: SpanFacts, gap: int) -> Window | None:
+        """The window that a new turn joins: the oldest ended one that it still belongs to, else the oldest plain one.
+
+        A new window within the gap of a plain one would be absorbed at once, and leave no trace.
+        """
+        near = [window for window in self.windows if not window.sealed and window.distance(span.start, span.end) <= gap]
+        for window in near:
+            if window.ended_at is not None and span.start <= window.ended_at:
                 return window
-        for window in self.windows:
-            if (
-                not window.sealed
-                and window.ended_at is not None
-                and span.start <= window.ended_at
-                and window.distance(span.start, span.end) <= gap
-            ):
-                return window
-        return None
+        return next((window for window in near if window.ended_at is None), None)
 
     def _open(self, span: SpanFacts, gap: int, now: Now) -> Window:
         opened = (now.version, now.position)
@@ -121,12 +137,13 @@ class Session:
             effects.absorbed.append((self, window))
         return survivor
 
-    def _end(self, at: int, by: bytes, now: Now, effects: Effects) -> None:
-        """End the latest plain window that `at` falls into or soon after, unless this carrier has ended one."""
+    def _end(self, at: int, carrier: SpanFacts | SessionEnd, now: Now, effects: Effects) -> None:
+        """End the latest plain window that `at` falls into or soon after, unless the carrier has ended one."""
+        by = carrier.trace_id + carrier.span_id
         gap = now.policy.gap_for(self.key.project)
         hit = [w for w in self.windows if w.is_plain and w.start <= at and w.end >= at - gap]
         if not hit or any(window.ended_by == by for window in self.windows):
-            effects.outcomes[EngineNote.END_IGNORED.value] += 1
+            effects.ends_ignored += 1
             return
         window = max(hit, key=attrgetter("start"))
         window.finish(at, by)
@@ -140,5 +157,5 @@ class Session:
         for window in sorted(self.windows, key=lambda window: not window.sealed):  # stable: oldest first
             if window.identities and held > now.max_identities:
                 held -= window.identities
-                effects.outcomes[EngineNote.IDENTITY_EVICTED.value] += window.identities
+                effects.evicted += window.identities
                 window.forget()

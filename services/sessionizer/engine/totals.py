@@ -35,7 +35,7 @@ class Totals:
 
     __slots__ = (
         "active", "agents", "environment", "error_count", "error_turn_count", "first_input", "last_error",
-        "last_output", "latency", "metadata", "models", "services", "session", "span_count", "tags",
+        "last_output", "latency", "metadata", "models", "said", "services", "session", "span_count", "tags",
         "tool_call_count", "turn_count", "usage", "users",
     )  # fmt: skip
 
@@ -55,6 +55,7 @@ class Totals:
         self.last_error: Written | None = None
         self.active = Intervals()
         self.latency: dict[int, int] = {}
+        self.said: dict[int, tuple[Writer, Dimensions]] = {}  # by the record at hand; of equal ones the last writer
 
     def add(self, span: SpanFacts) -> None:
         """Count a span that is no duplicate. Usage of its model call is counted apart (`count_call`)."""
@@ -70,7 +71,15 @@ class Totals:
             self._add_root(span, writer)
         if span.call is not None and span.call.model:
             self._sums_of(span.call.model)
-        self._add_dimensions(span.dimensions, writer)
+        said = self.said.get(id(span.dimensions))  # spans of one record share them
+        if said is None or writer > said[0]:
+            self.said[id(span.dimensions)] = (writer, span.dimensions)
+
+    def settle(self) -> None:
+        """After a record: count in what its spans said of users, tags, metadata and so on."""
+        for writer, said in self.said.values():
+            self._add_dimensions(said, writer)
+        self.said.clear()
 
     def _add_root(self, span: SpanFacts, writer: Writer) -> None:
         started = (span.start, span.trace_id, span.span_id)
@@ -127,7 +136,7 @@ class Totals:
             del self.latency[index]
 
     def absorb(self, other: "Totals") -> None:
-        """Add everything of another window's totals."""
+        """Add everything of another window's totals; both are settled."""
         for name in ("turn_count", "span_count", "error_count", "error_turn_count", "tool_call_count"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.usage = [mine + theirs for mine, theirs in zip(self.usage, other.usage, strict=True)]

@@ -73,31 +73,29 @@ class Window:
         """The silence between this window and [start, end], ns; 0 when they touch or overlap."""
         return max(0, start - self.end, self.start - end)
 
-    def holds(self, span: SpanFacts) -> bool:
-        """Whether a span of this identity was added, as far as that is known."""
-        if not self.identities:
-            return False
-        turn = self.turns.get(span.trace_id)
-        return turn is not None and self.turns.spans(turn, span.span_id).has(span.span_id)
+    def holds(self, turn: Turn, span_id: bytes) -> bool:
+        """Whether this span of one of its turns was added, as far as that is known."""
+        return self.identities > 0 and self.turns.spans(turn, span_id).has(span_id)
 
-    def add(self, span: SpanFacts, version: int) -> Turn:
-        """Add a span that is no duplicate; returns its turn, grown to cover it."""
-        turn = self.turns.get(span.trace_id)
+    def add(self, span: SpanFacts, turn: Turn | None, version: int) -> Turn:
+        """Add a span that is no duplicate; `turn` is None when it is new. Returns the turn, grown to cover the span."""
         if turn is None:
             turn = Turn(span.trace_id, span.start, span.end)
             self.totals.turn_count += 1
-        if not turn.error_count and span.is_error:
+        if turn.version != version:  # the record's first span of this turn
+            turn.version = version
+            self.turns.change(turn)
+            self.touched[span.trace_id] = turn
+        if span.is_error and not turn.error_count:
             self.totals.error_turn_count += 1
         turn.add(span)
-        turn.version = version
-        self.turns.change(turn)
         self.turns.spans_to_change(turn, span.span_id).add(span.span_id)
         self.identities += 1
         self.totals.add(span)
         if span.call is not None:
             self._add_call(turn, span, span.call)
-        self.start, self.end = min(self.start, span.start), max(self.end, span.end)
-        self.touched[span.trace_id] = turn
+        self.start = min(self.start, span.start)
+        self.end = max(self.end, span.end)
         return turn
 
     def _add_call(self, turn: Turn, span: SpanFacts, call: ModelCall) -> None:
@@ -119,8 +117,9 @@ class Window:
         self.totals.count_call(call, sign)
 
     def settle(self) -> None:
-        """After a record: bring the intervals of the turns it touched into the totals."""
+        """After a record: bring the intervals of the turns it touched, and what its spans said, into the totals."""
         totals = self.totals
+        totals.settle()
         for turn in self.touched.values():
             now = (turn.start, turn.end)
             if turn.settled != now:
@@ -133,11 +132,14 @@ class Window:
 
     def absorb(self, other: "Window", version: int) -> None:
         """Take over everything of a plain window; its turns change at `version`. No turn is in both."""
+        touched = self.touched.copy()  # the record may go on with these turns
         self.settle()
         other.settle()
         for turn in other.turns.all():
             turn.version = version
             self.turns.adopt(turn, other.turns)
+            touched[turn.trace_id] = turn
+        self.touched = touched
         self.totals.absorb(other.totals)
         self.start, self.end = min(self.start, other.start), max(self.end, other.end)
         self.late_spans += other.late_spans

@@ -126,3 +126,12 @@ def test_a_merge_adds_everything_up() -> None:
     assert (window["first_input"], window["last_output"], window["last_error"]) == ("in", "out", "e")
     assert (window["user_ids"], window["metadata"], window["active_ns"]) == (["u"], {"k": "v"}, 6)
     assert sum(window["turn_latency_buckets"].values()) == 3
+
+
+def test_turns_that_grow_after_a_merge_in_the_same_record_are_counted_as_they_are() -> None:
+    run = SessionRun()
+    run.add(span(1, 0))
+    run.add(span(2, 2 * GAP))
+    run.add(span(1, 1), span(2, 2 * GAP + 1), span(3, GAP), span(1, 5), span(2, 2 * GAP + 7), span(3, GAP + 9))
+    assert run.window["active_ns"] == 5 + 7 + 9
+    assert run.window["turn_latency_buckets"] == {"5": 1, "7": 1, "9": 1}

@@ -13,7 +13,7 @@ from tests.support.spans import T0, call, facts, span_id
 def added(*spans: SpanFacts) -> Window:
     window = Window(b"windowid", (1, 1), T0, T0, is_late=False)
     for span in spans:
-        window.add(span, 1)
+        window.add(span, window.turns.get(span.trace_id), 1)
     return window
 
 
