@@ -34,7 +34,7 @@ def everything(flush: Flush) -> tuple[object, ...]:
 
 def replay(stream: Stream, plan: int) -> None:
     """Every flush is made three times: lost, lost again, committed. Then the whole log once more from its start."""
-    stage_run = StageRun(stream.policy)
+    stage_run = StageRun(stream.policy, max_identities=stream.max_identities)
     committed = []
     for index, step in enumerate(stream.steps):
         stage_run.fold(step.timestamp, step.record)
@@ -48,7 +48,7 @@ def replay(stream: Stream, plan: int) -> None:
         assert first == second == everything(flush)
         stage_run.commit(flush)
         committed.append(everything(flush))
-    again = StageRun(stream.policy)
+    again = StageRun(stream.policy, max_identities=stream.max_identities)
     for index, step in enumerate(stream.steps):
         again.fold(step.timestamp, step.record)
         if is_flush(plan, index):
@@ -58,7 +58,7 @@ def replay(stream: Stream, plan: int) -> None:
 
 
 def flushed_run(stream: Stream, plan: int) -> tuple[StageRun, list[Published]]:
-    stage_run, published = StageRun(stream.policy), []
+    stage_run, published = StageRun(stream.policy, max_identities=stream.max_identities), []
     for index, step in enumerate(stream.steps):
         stage_run.fold(step.timestamp, step.record)
         if is_flush(plan, index):

@@ -2,7 +2,7 @@
 
 Read it beside the text: sections "Which window", "Time is data", "Identity and version" and
 "Emission". Lists of spans are searched from end to end, totals are computed anew every time, and
-nothing is ever encoded. Not modelled: the limit of identities of a session key.
+nothing is ever encoded.
 """
 
 from dataclasses import dataclass, field
@@ -42,12 +42,14 @@ class Emission:
 class LogOrderModel:
     """One keyed partition: records in, windows held, emissions out."""
 
-    def __init__(self, policy: Policy, *, epoch: int = 1) -> None:
+    def __init__(self, policy: Policy, *, max_identities: int = 1_000_000) -> None:
         self.policy = policy
-        self.epoch = epoch
+        self.max_identities = max_identities
+        self.epoch = 1
         self.held: list[Window] = []
         self.watermark = LONG_AGO
-        self.ends_ignored = self.duplicates = self.expired = 0
+        self.outcomes = dict.fromkeys(("added", "duplicate", "late", "end_ignored", "identity_evicted"), 0)
+        self.expired = 0
         self._sources: dict[str, tuple[int, int]] = {}  # the watermark of each, and the log time it was heard
         self._source_count = self._counted_at = self._log_time = 0
         self._timestamp: int | None = None
@@ -109,11 +111,12 @@ class LogOrderModel:
             self._end(key, item.at, identity)
             return
         for window in self._of(key):
-            if identity in ((span.trace_id, span.span_id) for span in window.spans):
+            if identity in window.identities:
                 window.duplicates += 1
-                self.duplicates += 1
+                self.outcomes["duplicate"] += 1
                 return
         self._add(key, item, record_time)
+        self._bound_identities(key)
         if item.name == "session.end":
             self._end(key, item.end, identity)
         for at in item.ends_at:
@@ -123,7 +126,11 @@ class LogOrderModel:
         gap = self.policy.gap_for(key.project)
         window = self._home(key, span, gap) or self._open(key, span, record_time, gap)
         window.spans.append(span)
-        window.late_spans += self.watermark > span.end + gap
+        window.identities.add((span.trace_id, span.span_id))
+        is_late = self.watermark > span.end + gap
+        window.late_spans += is_late
+        self.outcomes["late"] += is_late
+        self.outcomes["added"] += 1
         window.turn_versions[span.trace_id] = self._version
         if window.ended_at is None:
             turn = interval(turns_of(window.spans)[span.trace_id])
@@ -134,6 +141,14 @@ class LogOrderModel:
         elif window.end - window.start >= self.policy.max_duration:
             window.sealed = CloseReason.MAX_DURATION
         self._change(window)
+
+    def _bound_identities(self, key: SessionKey) -> None:
+        """Those of the oldest sealed windows go first, then those of the oldest others."""
+        windows = sorted(self._of(key), key=lambda window: (not window.sealed, window.opened))
+        for window in windows:
+            if sum(len(each.identities) for each in windows) > self.max_identities:
+                self.outcomes["identity_evicted"] += len(window.identities)
+                window.identities.clear()
 
     def _home(self, key: SessionKey, span: SpanFacts, gap: int) -> Window | None:
         growing = [window for window in self._of(key) if not window.sealed]
@@ -162,6 +177,7 @@ class LogOrderModel:
             if window is survivor:
                 continue
             survivor.spans += window.spans
+            survivor.identities |= window.identities
             survivor.late_spans += window.late_spans
             survivor.duplicates += window.duplicates
             survivor.turn_versions |= dict.fromkeys(window.turn_versions, self._version)
@@ -175,7 +191,7 @@ class LogOrderModel:
         gap = self.policy.gap_for(key.project)
         candidates = [w for w in self._of(key) if w.is_plain and w.start <= at and w.end >= at - gap]
         if not candidates or any(window.ended_by == by for window in self._of(key)):
-            self.ends_ignored += 1
+            self.outcomes["end_ignored"] += 1
             return
         window = max(candidates, key=lambda candidate: candidate.start)
         latest_turn = max(interval(turn)[0] for turn in turns_of(window.spans).values())
@@ -194,8 +210,8 @@ class LogOrderModel:
         for window in list(self.held):
             was_closed = window.is_closed
             window.is_closed = not window.is_plain or self.watermark > window.end + window.gap
-            if window.is_closed and not was_closed:
-                self._change(window)
+            if window.is_closed and not was_closed:  # closing is a change; the window closes by the policy it has
+                window.version, window.changed_at = self._version, self.watermark
             if window.is_closed and (
                 self.watermark > max(window.end + window.gap, window.changed_at) + window.allowed_lateness
             ):

@@ -23,6 +23,7 @@ class Window:
     first_seen_at: int
     is_late: bool
     spans: list[SpanFacts] = field(default_factory=list)
+    identities: set[Identity] = field(default_factory=set)  # by which copies are known; those over the limit are gone
     late_spans: int = 0
     duplicates: int = 0
     ended_at: int | None = None

@@ -14,7 +14,7 @@ from services.shared.model.live import LiveUpdate
 from services.shared.model.session_key import SessionKey
 from services.shared.records import rollups
 from services.shared.records.session_spans import SpansRecord, WatermarkRecord, encode_spans, encode_watermark
-from tests.support.streams import Fate
+from tests.support.streams import MAX_IDENTITIES, Fate
 
 Row = dict[str, Any]
 
@@ -113,9 +113,10 @@ def without_duplicates(row: Mapping[str, Any]) -> Row:
 class StageRun:
     """One partition's worker and everything durable around it."""
 
-    def __init__(self, policy: Policy, *, epoch: int = 1) -> None:
+    def __init__(self, policy: Policy, *, max_identities: int = MAX_IDENTITIES) -> None:
         self.policy = policy
-        self.epoch = epoch
+        self.max_identities = max_identities
+        self.epoch = 1
         self.tables = Tables()
         self.live = LiveView()
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -126,7 +127,12 @@ class StageRun:
 
     def _new_stage(self) -> WindowStage:
         return WindowStage(
-            self.policy, partition=0, rollups_topic=TOPIC, rollups_partitions=PARTITIONS, epoch=self.epoch
+            self.policy,
+            partition=0,
+            rollups_topic=TOPIC,
+            rollups_partitions=PARTITIONS,
+            epoch=self.epoch,
+            max_identities=self.max_identities,
         )
 
     def fold(self, timestamp: int, record: SpansRecord | WatermarkRecord) -> int:
@@ -158,18 +164,21 @@ class StageRun:
     def crash(self, *, compacted: bool = False) -> None:
         """A new worker takes over: reads the changelog and goes on from the position in it."""
         self.stage = self._new_stage()
-        self.stage.restore(compact(self.changelog) if compacted else self.changelog)
+        entries = compact(self.changelog) if compacted else self.changelog
+        self.stage.restore(entries[: len(entries) // 2])
+        self.stage.restore(entries[len(entries) // 2 :])
         position = self.stage.restored()
         for record in self.folded[position or 0 :]:
             self.stage.fold(record)
 
-    def restart(self) -> Published:
+    def restart(self, policy: Policy) -> Published:
         """A clean stop and start of embedded mode: the state in one file, the log anew, the next epoch."""
         published = self.flush(drain=True)
         entries = list(self.stage.snapshot())
         for key, value in entries:
             assert len(key) + len(value) < MAX_RECORD_BYTES
         self.epoch += 1
+        self.policy = policy
         self.folded = []
         self.changelog = list(entries)
         self.stage = self._new_stage()
@@ -187,8 +196,8 @@ def compact(entries: Iterable[tuple[bytes, bytes | None]]) -> list[tuple[bytes, 
     return [(key, value) for key, value in last.items() if value is not None]
 
 
-def run(stage_run: StageRun, fate: Fate) -> Published | None:
-    """Let the fate happen; the rows that a flush committed, if there was one."""
+def run(stage_run: StageRun, fate: Fate, later: Policy) -> Published | None:
+    """Let the fate happen; the rows that a flush committed, if there was one. A restart is with policy `later`."""
     match fate:
         case Fate.NOTHING:
             return None
@@ -202,4 +211,4 @@ def run(stage_run: StageRun, fate: Fate) -> Published | None:
             stage_run.crash(compacted=len(stage_run.folded) % 2 == 1)
             return None
         case Fate.RESTART:
-            return stage_run.restart()
+            return stage_run.restart(later)

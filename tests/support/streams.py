@@ -42,6 +42,10 @@ DIMENSIONS = (
 )
 
 
+MAX_IDENTITIES = 1_000_000
+"""Held of one session key at most."""
+
+
 class Fate(Enum):
     """What happens to the worker after a record."""
 
@@ -50,7 +54,7 @@ class Fate(Enum):
     DRAIN = auto()
     CRASH = auto()  # a new worker goes on from the last flush
     LOSE_FLUSH = auto()  # the flush was made but did not commit; then a crash
-    RESTART = auto()  # a clean stop and start of embedded mode: snapshot, next epoch, the log begins anew
+    RESTART = auto()  # a clean stop and start of embedded mode: snapshot, next epoch, the log begins anew, new policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
+    """`later` is the policy in force after a restart."""
+
     policy: Policy
+    later: Policy
     steps: tuple[Step, ...]
+    max_identities: int = MAX_IDENTITIES
 
 
 _LENGTHS = [0, 0, 1, SECOND, _GRID, _GRID, GAP // 2, GAP - 1, GAP, GAP + 1, 3 * GAP]
@@ -80,8 +88,15 @@ event_times = st.builds(
 )
 
 
+Ends = tuple[tuple[bool, int], ...]
+"""Times of `session.end` events: whether from the span's end, or as they are."""
+
+_NAMED: Ends = ((True, 0),)
+"""The span itself is named `session.end`."""
+
+
 def _span(
-    trace: int, span: int, parent: int, start: int, length: int, looks: int, preview: int, ends: tuple[int, ...]
+    trace: int, span: int, parent: int, start: int, length: int, looks: int, preview: int, ends: Ends
 ) -> SpanFacts:
     return facts(
         trace,
@@ -89,7 +104,7 @@ def _span(
         start,
         start + length,
         parent=parent,
-        name="session.end" if ends == (0,) else f"step {looks % 3}",
+        name="session.end" if ends is _NAMED else f"step {looks % 3}",
         is_error=looks % 5 == 0,
         is_tool_call=looks % 7 == 0,
         call=CALLS[looks % len(CALLS)],
@@ -98,24 +113,28 @@ def _span(
         output=f"out {preview}" if preview % 3 else "",
         error=f"error {preview}" if looks % 5 == 0 and preview % 4 else "",
         time_to_first_token=preview * 10**6 if preview > 4 else None,
-        ends_at=() if ends == (0,) else ends,
+        ends_at=() if ends is _NAMED else tuple((start + length) * relative + time for relative, time in ends),
     )
 
 
 _LOOKS = 5 * 7 * len(CALLS) * len(DIMENSIONS) - 1
 
 
-_ENDS: tuple[st.SearchStrategy[tuple[int, ...]], ...] = (
+_end = st.one_of(
+    st.tuples(st.just(value=False), event_times),
+    st.tuples(st.just(value=True), st.sampled_from([GAP, GAP + 1, -GAP, 0])),
+)
+_ENDS: tuple[st.SearchStrategy[Ends], ...] = (
     *[st.just(())] * 16,
-    *[st.just((0,))] * 2,  # a span named `session.end`
-    st.tuples(event_times),
-    st.tuples(event_times, event_times),
+    *[st.just(_NAMED)] * 2,
+    st.tuples(_end),
+    st.tuples(_end, _end),
 )
 _ends = st.integers(0, len(_ENDS) - 1).flatmap(_ENDS.__getitem__)
 
 
 def spans(*, traces: int = 14, ends: bool = False) -> st.SearchStrategy[SpanFacts]:
-    no_end: st.SearchStrategy[tuple[int, ...]] = st.just(())
+    no_end: st.SearchStrategy[Ends] = st.just(())
     return st.builds(
         _span,
         st.integers(1, traces),
@@ -164,19 +183,27 @@ def watermark_records(sources: st.SearchStrategy[int]) -> st.SearchStrategy[Wate
     )
 
 
-_PAUSES = [0, 10**6, SECOND, SECOND, 5 * SECOND, 6 * SECOND, 3600 * SECOND]
+_PAUSES = [-SECOND, 0, 10**6, SECOND, SECOND, 5 * SECOND, 6 * SECOND, 3600 * SECOND]
 _DRIFTS = [0, 0, _GRID, 4 * _GRID]
 _FATES = [Fate.NOTHING] * 6 + [Fate.FLUSH] * 5 + [Fate.DRAIN, Fate.CRASH, Fate.LOSE_FLUSH, Fate.RESTART]
 
 
-def _later(record: SpansRecord | WatermarkRecord, time: int) -> SpansRecord | WatermarkRecord:
-    """The record with all its event times moved."""
+def _moved(record: SpansRecord | WatermarkRecord, time: int, *, is_call_kept: bool) -> SpansRecord | WatermarkRecord:
+    """The record with all its event times moved.
+
+    Without model calls where identities may be given up: with them goes the knowledge which
+    call repeats which, and the models do not say what then counts.
+    """
 
     def moved(item: SpanFacts | SessionEnd) -> SpanFacts | SessionEnd:
         if isinstance(item, SessionEnd):
             return replace(item, at=item.at + time)
         return replace(
-            item, start=item.start + time, end=item.end + time, ends_at=tuple(t + time for t in item.ends_at)
+            item,
+            start=item.start + time,
+            end=item.end + time,
+            ends_at=tuple(at + time for at in item.ends_at),
+            call=item.call if is_call_kept else None,
         )
 
     if isinstance(record, WatermarkRecord):
@@ -184,31 +211,42 @@ def _later(record: SpansRecord | WatermarkRecord, time: int) -> SpansRecord | Wa
     return SpansRecord(tuple(replace(group, items=tuple(map(moved, group.items))) for group in record.groups))
 
 
+_Drawn = tuple[int, int, SpansRecord | WatermarkRecord, Fate]
+"""Pause since the record before; which record comes again instead, if there is one; the record; its fate."""
+
+
 def _streams(
-    policies: st.SearchStrategy[Policy],
+    policies: st.SearchStrategy[tuple[Policy, Policy]],
     records: st.SearchStrategy[SpansRecord | WatermarkRecord],
     fates: st.SearchStrategy[Fate],
+    limits: Sequence[int] = (MAX_IDENTITIES,),
 ) -> st.SearchStrategy[Stream]:
     """Event times drift with the log, or not; one record in ten comes again as it was."""
 
-    def build(policy: Policy, drift: int, drawn: list[tuple[int, int, SpansRecord | WatermarkRecord, Fate]]) -> Stream:
+    def build(policies: tuple[Policy, Policy], drift: int, limit: int, drawn: list[_Drawn]) -> Stream:
         now, steps = T0, list[Step]()
         for index, (pause, again, record, fate) in enumerate(drawn):
             now += pause
-            is_again = again < len(steps)
-            steps.append(Step(now, steps[again].record if is_again else _later(record, index * drift), fate))
-        return Stream(policy, tuple(steps))
+            moved = _moved(record, index * drift, is_call_kept=limit == MAX_IDENTITIES)
+            steps.append(Step(now, steps[again].record if again < len(steps) else moved, fate))
+        return Stream(*policies, tuple(steps), limit)
 
     step = st.tuples(st.sampled_from(_PAUSES), st.integers(0, 79), records, fates)
-    return st.builds(build, policies, st.sampled_from(_DRIFTS), st.lists(step, min_size=1, max_size=16))
+    return st.builds(
+        build, policies, st.sampled_from(_DRIFTS), st.sampled_from(limits), st.lists(step, min_size=1, max_size=16)
+    )
 
 
 def _policies(
-    *, lateness: Sequence[int] = (_NEVER,), duration: Sequence[int] = (_NEVER,), count: Sequence[int] = (50_000,)
+    *,
+    gap: Sequence[int] = (GAP,),
+    lateness: Sequence[int] = (_NEVER,),
+    duration: Sequence[int] = (_NEVER,),
+    count: Sequence[int] = (50_000,),
 ) -> st.SearchStrategy[Policy]:
     return st.builds(
-        lambda lateness, duration, count, snapshot: Policy(
-            gap=GAP,
+        lambda gap, lateness, duration, count, snapshot: Policy(
+            gap=gap,
             gap_by_project={"voice": GAP // 2},
             allowed_lateness=lateness,
             max_duration=duration,
@@ -216,6 +254,7 @@ def _policies(
             snapshot_interval=snapshot,
             source_timeout=12 * SECOND,
         ),
+        st.sampled_from(gap),
         st.sampled_from(lateness),
         st.sampled_from(duration),
         st.sampled_from(count),
@@ -226,18 +265,23 @@ def _policies(
 def plain_streams() -> st.SearchStrategy[Stream]:
     """Nothing expires, no maximum is hit, no explicit end comes: the reference model must agree."""
     records = st.one_of(span_records(), span_records(), watermark_records(st.just(2)))
-    return _streams(_policies(), records, st.sampled_from(Fate))
+    return _streams(_policies().map(lambda policy: (policy, policy)), records, st.sampled_from(Fate))
 
 
 def eventful_streams() -> st.SearchStrategy[Stream]:
     """Everything: expiry, lateness, maxima, explicit ends, silent and new sources."""
     lateness = [0, 0, GAP, 4 * GAP, _NEVER]
-    calm = _policies(lateness=lateness)
-    strict = _policies(lateness=lateness, duration=[2 * GAP, 5 * GAP, _NEVER, _NEVER], count=[1, 3, 6, 50_000, 50_000])
+    gap = [GAP, GAP, GAP // 2, 2 * GAP]
+    calm = _policies(gap=gap, lateness=lateness)
+    strict = _policies(
+        gap=gap, lateness=lateness, duration=[2 * GAP, 5 * GAP, _NEVER, _NEVER], count=[1, 3, 6, 50_000, 50_000]
+    )
     watermarks = watermark_records(st.sampled_from([1, 1, 1, 2, 3]))
     spans_only = st.one_of(span_records(traces=14), watermarks)
     with_ends = st.one_of(span_records(traces=14, ends=True), span_records(traces=14, ends=True), watermarks)
     fates = st.sampled_from(_FATES)
     return st.one_of(
-        _streams(calm, spans_only, fates), _streams(strict, spans_only, fates), _streams(strict, with_ends, fates)
+        _streams(st.tuples(calm, calm), spans_only, fates),
+        _streams(st.tuples(strict, strict), spans_only, fates),
+        _streams(st.tuples(strict, strict), with_ends, fates, limits=[MAX_IDENTITIES, MAX_IDENTITIES, 4, 12]),
     )
