@@ -17,10 +17,10 @@ from services.sessionizer.fetcher import Fetcher
 from services.sessionizer.live_feed import LiveFeed, LiveWriter
 from services.sessionizer.partition import Partition
 from services.sessionizer.pipeline import PartitionCounts, StageDefinition, route_definition, window_definition
+from services.sessionizer.position import choose_position
 from services.sessionizer.runner import StageRunner
 from services.sessionizer.stage import Stage
 from services.shared.clock import Clock
-from services.shared.errors import PermanentError
 from services.shared.kafka import PartitionWriter, PlainWriter, TransactionalWriter
 from services.shared.kafka_topics import partition_counts
 from services.shared.room import Room
@@ -185,20 +185,11 @@ class Worker:
         """Where to go on: where the state stands, else where the group stands, else where the log begins."""
         where = f"{definition.topic}/{number}"
         committed = await committed_position(self._bootstrap, self._settings.app_id, definition.topic, number)
-        first, end = await fetcher.bounds(number)
-        if ours is not None and committed is not None and ours != committed:
+        choice = choose_position(where, ours=ours, committed=committed, bounds=await fetcher.bounds(number))
+        if choice.is_conflict:
             self._telemetry.count("spanloom_position_conflicts_total", definition.name)
-            _log.warning("%s: the group's offset is %d, the state stands at %d and wins", where, committed, ours)
-        position = next((known for known in (ours, committed) if known is not None), first)
-        if position > end:
-            raise PermanentError(
-                f"{where} ends at {end}, before our position {position}: the topic was made anew. "
-                f"Set SPANLOOM_EPOCH higher than before to begin again with the states as they are"
-            )
-        if position < first:
-            self._telemetry.count("spanloom_expired_records_total", definition.name, by=first - position)
-            _log.error(
-                "%s: records %d to %d expired before they were read; raise its retention", where, position, first
-            )
-            position = first
-        return position
+            _log.warning("%s: the group's offset is %s, the state stands at %s and wins", where, committed, ours)
+        if choice.expired:
+            self._telemetry.count("spanloom_expired_records_total", definition.name, by=choice.expired)
+            _log.error("%s: %d records expired before they were read; raise its retention", where, choice.expired)
+        return choice.position

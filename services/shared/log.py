@@ -24,6 +24,8 @@ def set_up_logging(level: str) -> None:
     handler.setFormatter(OneLine())
     logging.basicConfig(level=max(logging.WARNING, _number(level)), handlers=[handler], force=True)
     logging.getLogger("services").setLevel(_number(level))
+    for chatty in ("clickhouse_connect", "urllib3"):  # what they warn of, our own line says with what follows from it
+        logging.getLogger(chatty).setLevel(logging.ERROR)
 
 
 def _number(level: str) -> int:

@@ -150,6 +150,23 @@ def test_killed_and_paused_workers_change_nothing(site: Site, traffic: Traffic) 
     assert survivor.metric("spanloom_restored_entries_total", "window") > 0, "no fault hit a worker that had a state"
 
 
+def test_a_worker_that_is_stopped_hands_over_within_a_bounded_time(site: Site, traffic: Traffic) -> None:
+    """SIGTERM under load: the last checkpoint, then it leaves the group; nobody waits for a session timeout."""
+    installation = site.installation
+    workers = Workers(installation)
+    workers.start()
+    workers.start()
+    installation.start("sink")
+    half = len(traffic.records) // 2
+    site.send(traffic.records[:half], 0)
+    site.wait_until_routed(half // 2)
+    workers.stop_one()
+    workers.start()
+    site.send(traffic.records[half:], half)
+    site.wait_until_all_is_closed(traffic.spans, within=60.0)
+    site.assert_equal_to(traffic)
+
+
 class Workers:
     """The two workers of one installation."""
 
@@ -164,6 +181,9 @@ class Workers:
 
     def kill_one(self) -> None:
         self._running.pop(0).process.kill()
+
+    def stop_one(self) -> None:
+        assert self._running.pop(0).process.stop(within=10.0) == 0
 
     def pause_one(self) -> Service:
         paused = self._running[0]
