@@ -6,6 +6,7 @@ decoding the rest.
 """
 
 import struct
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from services.sessionizer.engine.names import Names
@@ -76,12 +77,12 @@ def encode_head(window: Window, deadline: int) -> bytes:
     flags = (0 if window.is_closed else _OPEN) | (_UNSENT if window.version != window.emitted else 0)
     totals, turns = window.totals, window.turns
     fields = [
-        [getattr(window, name) for name in _LIFE],
+        _life_of(window),
         window.sealed.value,
         turns.leaves,
         {trace_id: sorted(numbers) for trace_id, numbers in turns.spilled.items()},
-        [getattr(totals, name) for name in _TOTALS],
-        [_names_fields(getattr(totals, name)) for name in _NAMES],
+        _totals_of(totals),
+        [_names_fields(names) for names in _names_of(totals)],
         totals.active.bounds.tobytes(),
     ]
     return _HEADER.pack(FORMAT, flags, deadline) + pack(fields)
@@ -109,9 +110,7 @@ def decode_head(id_: bytes, data: bytes) -> Window:
 
 
 def encode_page(page: Page) -> bytes:
-    return bytes((FORMAT,)) + pack(
-        [[getattr(turn, name) for name in _TURN] + _set_fields(turn.spans) for turn in page.values()]
-    )
+    return bytes((FORMAT,)) + pack([[*_turn_of(turn), *_set_fields(turn.spans)] for turn in page.values()])
 
 
 def decode_page(data: bytes) -> Page:
@@ -172,7 +171,8 @@ _TOTALS = (
 )
 _NAMES = ("models", "users", "services", "agents", "tags", "session", "metadata")
 _TURN = tuple(name for name in Turn.__slots__ if name != "spans")
-_CALL = tuple(ModelCall.__dataclass_fields__)
+_life_of, _totals_of, _names_of, _turn_of = (attrgetter(*names) for names in (_LIFE, _TOTALS, _NAMES, _TURN))
+_call_of = attrgetter(*ModelCall.__dataclass_fields__)
 
 
 def _names_fields(names: Names[Any]) -> list[Any]:
@@ -186,7 +186,7 @@ def _restore_names(names: Names[Any], fields: Any) -> None:  # noqa: ANN401 - wh
 
 
 def _set_fields(spans: SpanSet) -> list[Any]:
-    calls = [(*twin, *(getattr(call, name) for name in _CALL)) for twin, call in spans.calls.items()]
+    calls = [twin + _call_of(call) for twin, call in spans.calls.items()]
     return [spans.ids, calls, sorted(spans.children), spans.weight]
 
 

@@ -5,7 +5,8 @@ The same objects, one window or one turn, are the values of the live view. Times
 describes them and is compared with the dataclasses by a test.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -36,7 +37,7 @@ def turn_json(turn: TurnRollup) -> bytes:
 
 def window_json(window: WindowRollup) -> bytes:
     """The JSON object of one window's totals: also the value of its rollup record."""
-    return orjson.dumps(_window(window), option=orjson.OPT_NON_STR_KEYS)
+    return orjson.dumps(_window(window))
 
 
 encode_window = window_json
@@ -78,31 +79,27 @@ def decode(value: bytes) -> dict[str, Any]:
 
 
 def _turn(turn: TurnRollup) -> dict[str, Any]:
-    fields = {name: getattr(turn, name) for name in _TURN_FIELDS}
+    fields = dict(zip(_TURN_FIELDS, _turn_values(turn), strict=True))
     _add_usage(fields, turn.usage)
     return fields
 
 
 def _window(window: WindowRollup) -> dict[str, Any]:
     fields: dict[str, Any] = {"type": "window"}
-    for name in _WINDOW_FIELDS:
-        fields[name] = getattr(window, name)
+    fields.update(zip(_WINDOW_FIELDS, _window_values(window), strict=True))
     _add_usage(fields, window.usage)
     for name in _TOKENS_BY_MODEL:
         fields[name] = {model: min(tokens, _LARGEST) for model, tokens in fields[name].items()}
-    fields["total_cost_by_model"] = _dollars_by(window.total_cost_by_model)
+    fields["total_cost_by_model"] = {model: dollars(cost) for model, cost in window.total_cost_by_model.items()}
+    fields["turn_latency_buckets"] = {str(bucket): count for bucket, count in window.turn_latency_buckets.items()}
     return fields
 
 
 def _add_usage(fields: dict[str, Any], usage: Usage) -> None:
-    for name in _COUNTS:
-        fields[name] = min(getattr(usage, name), _LARGEST)
-    for name in _COSTS:
-        fields[name] = dollars(getattr(usage, name))
-
-
-def _dollars_by(costs: Mapping[str, int]) -> dict[str, str]:
-    return {model: dollars(cost) for model, cost in costs.items()}
+    for name, count in zip(_COUNTS, _count_values(usage), strict=True):
+        fields[name] = min(count, _LARGEST)
+    for name, cost in zip(_COSTS, _cost_values(usage), strict=True):
+        fields[name] = dollars(cost) if cost else _FREE
 
 
 _TURN_FIELDS = tuple(name for name in TurnRollup.__dataclass_fields__ if name != "usage")
@@ -110,3 +107,7 @@ _WINDOW_FIELDS = tuple(name for name in WindowRollup.__dataclass_fields__ if nam
 _COSTS = tuple(name for name in Usage.__dataclass_fields__ if name.endswith("_cost"))
 _COUNTS = tuple(name for name in Usage.__dataclass_fields__ if not name.endswith("_cost"))
 _TOKENS_BY_MODEL = ("total_tokens_by_model", "prompt_tokens_by_model", "completion_tokens_by_model")
+_turn_values, _window_values, _count_values, _cost_values = (
+    attrgetter(*names) for names in (_TURN_FIELDS, _WINDOW_FIELDS, _COUNTS, _COSTS)
+)
+_FREE = dollars(0)
