@@ -5,6 +5,7 @@ from itertools import count, permutations
 from typing import Any
 
 from services.sessionizer.engine.policy import Policy
+from services.sessionizer.engine.session import MAX_IDENTITIES
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import SessionEnd, SpanFacts
 from services.shared.records.session_spans import SpanGroup, SpansRecord, WatermarkRecord
@@ -35,8 +36,8 @@ def end_of(at: int, *, trace: int = 99, number: int = 99) -> SessionEnd:
 class SessionRun:
     """Feeds one session key; each `add` is one record of the log."""
 
-    def __init__(self, policy: Policy = POLICY, key: SessionKey = KEY) -> None:
-        self.stage_run = StageRun(policy)
+    def __init__(self, policy: Policy = POLICY, key: SessionKey = KEY, *, max_identities: int = MAX_IDENTITIES) -> None:
+        self.stage_run = StageRun(policy, max_identities=max_identities)
         self.key = key
 
     def add(self, *items: SpanFacts | SessionEnd, key: SessionKey | None = None) -> int:

@@ -1,9 +1,11 @@
 """What counts once: copies of spans, and model calls that two instrumentations saw."""
 
+from dataclasses import replace
+
 import pytest
 
 from services.shared.model.span import SpanFacts
-from tests.support.session_run import GAP, SessionRun, same_in_any_order, span, turn_of, window_of
+from tests.support.session_run import GAP, POLICY, SessionRun, same_in_any_order, span, turn_of, window_of
 from tests.support.spans import T0, call
 
 # Duplicates
@@ -70,6 +72,36 @@ def test_duplicates_add_up_over_a_merge() -> None:
     run.add_each([span(1, 0, number=1), span(1, 0, number=1), span(2, 2 * GAP, number=2), span(2, 2 * GAP, number=2)])
     run.add(span(3, GAP))
     assert run.window["duplicate_span_count"] == 2
+
+
+def test_over_the_limit_the_identities_of_the_oldest_sealed_window_go_first() -> None:
+    run = SessionRun(replace(POLICY, max_spans=3), max_identities=7)
+    run.add_each(span(number, number, number=number) for number in range(1, 8))  # two sealed windows and one span
+    assert run.outcome("identity_evicted") == 0
+    run.add(span(8, 8, number=8))
+    assert run.outcome("identity_evicted") == 3
+    run.add_each([span(4, 4, number=4), span(7, 7, number=7)])  # still known
+    assert run.outcome("duplicate") == 2
+    run.add(span(1, 1, number=1))  # no longer known
+    assert (run.outcome("duplicate"), run.outcome("added")) == (2, 9)
+
+
+def test_without_sealed_windows_the_oldest_window_forgets() -> None:
+    run = SessionRun(max_identities=3)
+    run.add_each([span(1, 0, number=1), span(1, 1, number=2), span(2, 5 * GAP, number=3), span(2, 5 * GAP, number=4)])
+    assert run.outcome("identity_evicted") == 2
+    run.add(span(2, 5 * GAP, number=3))
+    assert run.outcome("duplicate") == 1
+    assert [row["span_count"] for row in run.windows] == [2, 2]
+
+
+def test_what_was_forgotten_stays_forgotten_after_a_restart() -> None:
+    run = SessionRun(replace(POLICY, max_spans=2), max_identities=2)
+    run.add_each(span(number, number, number=number) for number in (1, 2, 3))
+    run.flush()
+    run.stage_run.crash()
+    run.add(span(1, 1, number=1))
+    assert (run.outcome("added"), run.outcome("duplicate"), run.outcome("identity_evicted")) == (4, 0, 2)
 
 
 # Model calls
