@@ -10,6 +10,9 @@ from hypothesis import HealthCheck, Phase, settings
 
 SCALE = float(os.environ.get("SPANLOOM_PROPERTY_SCALE", "1"))
 
+FIGURES: list[str] = []
+"""What the run saw, printed at its end."""
+
 
 def streams(count: int) -> settings:
     """The settings of a property that is tried on `count` streams."""
