@@ -1,6 +1,6 @@
 """Active time is the union of closed intervals, exact up to a limit."""
 
-from itertools import permutations
+from itertools import pairwise, permutations
 from random import Random
 
 import pytest
@@ -71,18 +71,16 @@ def test_to_absorb_is_to_add_all() -> None:
     assert list(other.bounds) == [1, 6, 20, 21]
 
 
-def test_beyond_the_limit_the_smallest_gap_closes_and_of_equal_ones_the_earliest() -> None:
+def test_beyond_the_limit_one_gap_in_sixteen_closes_the_smallest_first_and_of_equal_ones_the_earliest() -> None:
     active = Intervals()
     for number in range(MAX_INTERVALS):
         active.add(1000 * number, 1000 * number + 10)
     assert len(active.bounds) == 2 * MAX_INTERVALS
-    active.add(5_400, 5_410)  # 390 after the end of 5,000; 590 before 6,000
-    assert len(active.bounds) == 2 * MAX_INTERVALS
-    assert active.total == 10 * (MAX_INTERVALS - 1) + 410
-    active.add(10**9, 10**9)  # 590 is the smallest gap now
-    assert active.total == 10 * (MAX_INTERVALS - 2) + 1010
-    active.add(2 * 10**9, 2 * 10**9)  # all others are equal
-    assert (active.bounds[0], active.bounds[1]) == (0, 1010)
+    active.add(500_400, 500_410)  # gaps of 390 and 590 where others have 990
+    closed = MAX_INTERVALS // 16
+    assert len(active.bounds) == 2 * (MAX_INTERVALS + 1 - closed)
+    assert active.total == 10 * (MAX_INTERVALS + 1) + 390 + 590 + 990 * (closed - 2)
+    assert list(active.bounds[:4]) == [0, 1000 * (closed - 2) + 10, 1000 * (closed - 1), 1000 * (closed - 1) + 10]
 
 
 def test_the_limit_holds_whatever_is_added() -> None:
@@ -93,3 +91,33 @@ def test_the_limit_holds_whatever_is_added() -> None:
         active.add(start, start + random.randrange(10**4))
         assert len(active.bounds) <= 2 * MAX_INTERVALS
     assert list(active.bounds) == sorted(active.bounds)
+
+
+def test_beyond_the_limit_every_gap_that_closes_is_the_smallest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.sessionizer.engine.intervals.MAX_INTERVALS", 8)
+    random = Random(6)
+    for _ in range(50):
+        active, expected = Intervals(), list[tuple[int, int]]()
+        for _ in range(200):
+            start = random.randrange(400)
+            end = start + random.randrange(8)
+            active.add(start, end)
+            expected = exactly(expected, (start, end))
+            if len(expected) > 8:
+                gaps = [after[0] - before[1] for before, after in pairwise(expected)]
+                at = gaps.index(min(gaps))
+                expected[at : at + 2] = [(expected[at][0], expected[at + 1][1])]
+            assert list(zip(active.bounds[::2], active.bounds[1::2], strict=True)) == expected
+            if random.random() < 0.05:
+                active = Intervals(active.bounds)  # as after a restart
+
+
+def exactly(intervals: list[tuple[int, int]], added: tuple[int, int]) -> list[tuple[int, int]]:
+    """The union without any limit."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted([*intervals, added]):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return found
