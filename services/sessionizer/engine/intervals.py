@@ -10,8 +10,7 @@ from heapq import heapify, heappop, heappush
 from operator import sub
 
 MAX_INTERVALS = 1024
-"""So many disjoint intervals are kept exactly; when there are more, the smallest gaps between them close."""
-_CLOSED_AT_ONCE = 16  # one in so many: looking for the smallest gap looks at all of them
+"""So many disjoint intervals are kept exactly; of more, those with the smallest gap between them become one."""
 
 
 class Intervals:

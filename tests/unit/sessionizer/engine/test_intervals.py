@@ -71,16 +71,18 @@ def test_to_absorb_is_to_add_all() -> None:
     assert list(other.bounds) == [1, 6, 20, 21]
 
 
-def test_beyond_the_limit_one_gap_in_sixteen_closes_the_smallest_first_and_of_equal_ones_the_earliest() -> None:
+def test_beyond_the_limit_the_smallest_gap_closes_and_of_equal_ones_the_earliest() -> None:
     active = Intervals()
     for number in range(MAX_INTERVALS):
         active.add(1000 * number, 1000 * number + 10)
     assert len(active.bounds) == 2 * MAX_INTERVALS
-    active.add(500_400, 500_410)  # gaps of 390 and 590 where others have 990
-    closed = MAX_INTERVALS // 16
-    assert len(active.bounds) == 2 * (MAX_INTERVALS + 1 - closed)
-    assert active.total == 10 * (MAX_INTERVALS + 1) + 390 + 590 + 990 * (closed - 2)
-    assert list(active.bounds[:4]) == [0, 1000 * (closed - 2) + 10, 1000 * (closed - 1), 1000 * (closed - 1) + 10]
+    active.add(5_400, 5_410)  # 390 after the end of 5,000; 590 before 6,000
+    assert len(active.bounds) == 2 * MAX_INTERVALS
+    assert active.total == 10 * (MAX_INTERVALS - 1) + 410
+    active.add(10**9, 10**9)  # 590 is the smallest gap now
+    assert active.total == 10 * (MAX_INTERVALS - 2) + 1010
+    active.add(2 * 10**9, 2 * 10**9)  # all others are equal
+    assert (active.bounds[0], active.bounds[1]) == (0, 1010)
 
 
 def test_the_limit_holds_whatever_is_added() -> None:
