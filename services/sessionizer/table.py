@@ -12,10 +12,10 @@ from services.sessionizer.engine.window import Window
 from services.sessionizer.wheel import Wheel
 from services.shared.model.session_key import SessionKey
 
-KEPT_SESSIONS = 1000
+KEPT_SESSIONS = 500
 """Sessions that stay decoded after a flush, those last used: the next spans are likely theirs."""
-KEPT_PAGES = 2
-"""Decoded pages that a window of these may have."""
+KEPT_TURNS = 32
+"""Turns that stay decoded with a window of these; of a window with more in use, none."""
 
 WindowName = tuple[bytes, bytes]
 """Session name, window id."""
@@ -147,7 +147,7 @@ class SessionTable:
         self._kept[session.name] = session
         for window in session.windows:
             window.turns.sets.clear()
-            if len(window.turns.pages) > KEPT_PAGES:
+            if sum(map(len, window.turns.pages.values())) > KEPT_TURNS:
                 window.turns.pages.clear()
 
     def _drop(self, key: bytes) -> None:

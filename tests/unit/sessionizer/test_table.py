@@ -1,0 +1,146 @@
+"""States of a partition: small records whatever the session, little kept decoded, and a format that stays readable."""
+
+from pathlib import Path
+
+import msgpack
+
+from services.sessionizer import state, table
+from services.sessionizer.engine.policy import Policy
+from services.sessionizer.stage import Flush
+from services.shared.model.session_key import SessionKey
+from services.shared.model.span import Dimensions, SpanFacts
+from services.shared.records.session_spans import SpanGroup, SpansRecord, WatermarkRecord
+from tests.support.session_run import SessionRun
+from tests.support.spans import SECOND, T0, call, facts
+from tests.support.stage_run import StageRun
+
+RECORDS = Path(__file__).parent / "data" / "state-1.bin"
+"""The states of `scenario` in format 1: a list of (key, value). Made once; a new format gets a file of its own."""
+
+KEY = SessionKey("shop", "long")
+SMALL = 64_000
+_LONG_POLICY = Policy(max_spans=1_000_000, max_duration=10**18)
+
+
+def sizes(flush: Flush) -> list[int]:
+    return [len(key) + len(value or b"") for key, value in flush.changes]
+
+
+def long_session(stage_run: StageRun, spans: list[SpanFacts]) -> list[Flush]:
+    """Every 5,000 spans a flush, after records of 500."""
+    flushes = []
+    for at in range(0, len(spans), 500):
+        stage_run.fold(T0, SpansRecord((SpanGroup(KEY, T0, tuple(spans[at : at + 500])),)))
+        if at % 5_000 == 4_500:
+            flushes.append(stage_run.prepare())
+            stage_run.commit(flushes[-1])
+    return flushes
+
+
+def check_long(stage_run: StageRun, spans: list[SpanFacts]) -> None:
+    flushes = long_session(stage_run, spans)
+    assert max(size for flush in flushes for size in sizes(flush)) < SMALL
+    assert max(len(flush.changes) for flush in flushes) < 2_000
+    stage_run.crash(compacted=True)
+    stage_run.fold(T0, SpansRecord((SpanGroup(KEY, T0, (spans[0], spans[77], spans[-1])),)))  # copies, all of them
+    stage_run.fold(T0, SpansRecord((SpanGroup(KEY, T0, (facts(5, 10**9, T0, T0),)),)))
+    last = stage_run.prepare(drain=True)
+    assert sum(sizes(last)) < SMALL
+    assert len(last.changes) < 10
+    stage_run.commit(last)
+    [row] = stage_run.tables.living_windows().values()
+    assert row["span_count"] == len(spans) + 1
+    assert stage_run.tables.windows[row["window_id"]]["duplicate_span_count"] == 3
+
+
+def test_a_session_of_50000_spans_in_one_trace_has_small_records_and_one_more_span_costs_little() -> None:
+    calls = [None, call("gpt", 1, 1), call("gpt", 2, 1)]
+    spans = [
+        facts(5, number, T0 + number, T0 + number, parent=number // 7, call=calls[number % 3])
+        for number in range(1, 50_001)
+    ]
+    check_long(StageRun(_LONG_POLICY), spans)
+
+
+def test_a_session_of_50000_traces_of_one_span_has_small_records_and_one_more_span_costs_little() -> None:
+    spans = [facts(number, 1, T0 + number * SECOND, T0 + number * SECOND) for number in range(1, 50_001)]
+    check_long(StageRun(_LONG_POLICY), spans)
+
+
+def test_all_calls_below_one_parent_have_small_records() -> None:
+    spans = [facts(5, 1, T0, T0, call=call("gpt", 1, 1))]
+    spans += [facts(5, number, T0, T0, parent=1, call=call("gpt", number, 1)) for number in range(2, 10_001)]
+    check_long(StageRun(_LONG_POLICY), spans)
+
+
+def test_a_session_that_100000_records_touch_is_in_the_wheel_once() -> None:
+    run = SessionRun(Policy(max_spans=10**9, max_duration=10**18))
+    for number in range(100_000 // 20):
+        at = number * SECOND
+        for each in range(10):
+            run.add(facts(number // 100 + 1, number * 10 + each, T0 + at, T0 + at))
+            run.pass_time(at - 10 * SECOND + each)
+        if number % 50 == 0:
+            run.flush()
+        assert len(run.stage_run.stage._table.wheel) == 1
+
+
+def test_sessions_stay_decoded_only_up_to_a_limit_and_with_few_turns() -> None:
+    stage_run = StageRun(Policy())
+    for number in range(table.KEPT_SESSIONS + 50):
+        key = SessionKey("shop", f"s{number}")
+        turns = table.KEPT_TURNS + 1 if number % 2 else 1
+        spans = tuple(facts(trace, 1, T0, T0) for trace in range(1, turns + 1))
+        stage_run.fold(T0, SpansRecord((SpanGroup(key, T0, spans),)))
+        if number % 100 == 99:
+            stage_run.flush()
+    stage_run.flush()
+    kept = stage_run.stage._table._kept
+    assert len(kept) == table.KEPT_SESSIONS
+    for session in kept.values():
+        for window in session.windows:
+            assert sum(map(len, window.turns.pages.values())) <= table.KEPT_TURNS
+
+
+# The format
+
+
+def scenario() -> StageRun:
+    """A partition with everything in it that a state may hold."""
+    stage_run = StageRun(Policy(gap=60 * SECOND, max_spans=160))
+
+    def add(session: str, *spans: SpanFacts) -> None:
+        stage_run.fold(T0, SpansRecord((SpanGroup(SessionKey("shop", session), T0, spans),)))
+
+    said = Dimensions("ann", "prod", "bot", "router", ("a",), (("session.type", "chat"),), (("k", "1"),))
+    names = [Dimensions(f"{number:0255}", tags=("t",)) for number in range(100)]
+    expensive = call("gpt", 10, 5, total_cost=10**21, prompt_cost=1)
+    add(
+        "plain",
+        facts(1, 1, T0, T0 + 5, dimensions=said, input="in", output="out", call=expensive),
+        facts(1, 2, T0, T0 + 5, parent=1, call=expensive, is_error=True, error="broke", time_to_first_token=3),
+        facts(2, 3, T0 + 70 * SECOND, T0 + 70 * SECOND, is_tool_call=True),
+    )
+    add("ended", facts(1, 1, T0, T0), facts(1, 2, T0, T0 + 9, name="session.end"))
+    add("long turn", *(facts(1, number, T0, T0, parent=1, call=call("m", number, 1)) for number in range(1, 151)))
+    add("sealed", *(facts(number, 1, T0 + number, T0 + number) for number in range(1, 201)))
+    add("names", *(facts(1, number, T0, T0, dimensions=said) for number, said in enumerate(names, start=1)))
+    stage_run.fold(T0 + SECOND, WatermarkRecord("otlp_spans/0", T0 + 65 * SECOND, 2))
+    stage_run.fold(T0 + SECOND, WatermarkRecord("otlp_spans/1", T0 + 66 * SECOND, 2))
+    stage_run.flush()
+    return stage_run
+
+
+def test_states_that_format_1_wrote_are_read_and_go_on_as_states_of_today() -> None:
+    written = [(key, value) for key, value in msgpack.unpackb(RECORDS.read_bytes())]
+    assert {value[0] for _, value in written} == {state.FORMAT} == {1}
+    today, restored = scenario(), scenario()
+    restored.changelog = list(written)
+    restored.crash()
+    for stage_run in (today, restored):
+        for session in ("plain", "ended", "long turn", "sealed", "names"):
+            spans = (facts(1, 1, T0, T0), facts(1, 5, T0, T0), facts(900, 901, T0, T0 + 1, call=call("gpt", 1, 1)))
+            stage_run.fold(T0, SpansRecord((SpanGroup(SessionKey("shop", session), T0, spans),)))
+    expected, found = today.prepare(drain=True), restored.prepare(drain=True)
+    assert list(found.outputs) == list(expected.outputs) != []
+    assert found.counts == expected.counts
