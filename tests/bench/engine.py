@@ -36,8 +36,10 @@ def span(session: int, number: int, start: int) -> SpanFacts:
     at = start + trace * SECOND + place * SECOND // 10
     trace_number = session * 10**9 + trace + 1
     if place == 0:
-        text = {"name": "turn", "input": "Where is my order? " * 10, "output": "It is on its way. " * 10}
-        return facts(trace_number, 1, at, at + SECOND // 2, dimensions=_DIMENSIONS, **text)
+        question, answer = "Where is my order? " * 10, "It is on its way. " * 10
+        return facts(
+            trace_number, 1, at, at + SECOND // 2, name="turn", input=question, output=answer, dimensions=_DIMENSIONS
+        )
     if place < 3:
         used = call(
             "gpt-5-mini", 1000 + number, 100 + place, total_cost=123_456_789, prompt_cost=10**8, completion_cost=1
