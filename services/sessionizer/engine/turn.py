@@ -87,9 +87,8 @@ class Turn:
     @property
     def weight(self) -> int:
         """About the encoded size, bytes."""
-        texts = (text for text in (self.root, self.input, self.output, self.model) if text is not None)
-        return _PLAIN_BYTES + self.spans.weight + sum(_size(text[2]) for text in texts)
-
-
-def _size(text: str) -> int:
-    return len(text) if text.isascii() else 4 * len(text)
+        size = _PLAIN_BYTES + self.spans.weight
+        for text in (self.root, self.input, self.output, self.model):
+            if text is not None:
+                size += len(text[2]) if text[2].isascii() else 4 * len(text[2])
+        return size
