@@ -34,9 +34,9 @@ _log = logging.getLogger(__name__)
 
 async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, health: Health) -> None:
     """Serve until `stop` is set, then drain. Raises `SettingsError` when it cannot start with these settings."""
+    del health  # /readyz is on the API's port, and asks `is_ready`
     async with AsyncExitStack() as stack:
         process = await EmbeddedProcess.build(settings, telemetry, stack)
-        health.ready = process.is_ready
         try:
             await process.run(stop)
         except BaseExceptionGroup as group:

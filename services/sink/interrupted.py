@@ -27,7 +27,7 @@ def close_interrupted(client: ClickHouse, epoch: int) -> int:
     """Close every window that is open with an epoch below `epoch`, and return how many.
 
     Each is written again as closed (`interrupted`) at the version `epoch << 48`, all else as it
-    was: any version the worker writes in this epoch is higher. Doing it again changes nothing.
+    was: nothing that the worker writes in this epoch is lower. Doing it again changes nothing.
     """
     parameters = {"shift": _EPOCH_SHIFT, "epoch": epoch, "open": WindowState.OPEN.value}
     counted = client.query(f"SELECT count() AS n FROM session_windows FINAL WHERE {_OPEN}", parameters)  # noqa: S608 - ours
