@@ -61,11 +61,11 @@ def encode_spans(groups: Iterable[SpanGroup]) -> bytes:
             group.key.project,
             group.key.session_id,
             group.record_time,
-            [_pack_item(item, dimensions) for item in group.items],
+            [pack_item(item, dimensions) for item in group.items],
         ]
         for group in groups
     ]
-    return pack([FORMAT, _SPANS, [_pack_dimensions(d) for d in dimensions], packed])
+    return pack([FORMAT, _SPANS, [pack_dimensions(d) for d in dimensions], packed])
 
 
 def decode(value: bytes) -> SpansRecord | WatermarkRecord:
@@ -80,7 +80,7 @@ def decode(value: bytes) -> SpansRecord | WatermarkRecord:
         table = [Dimensions(*d) for d in fields[2]]
         return SpansRecord(
             tuple(
-                SpanGroup(SessionKey(project, session_id), time, tuple(_unpack_item(i, table) for i in items))
+                SpanGroup(SessionKey(project, session_id), time, tuple(unpack_item(i, table) for i in items))
                 for project, session_id, time, items in fields[3]
             )
         )
@@ -91,11 +91,13 @@ def decode(value: bytes) -> SpansRecord | WatermarkRecord:
         raise UnreadableRecordError(message) from error
 
 
-def _pack_dimensions(d: Dimensions) -> list[Any]:
+def pack_dimensions(d: Dimensions) -> list[Any]:
+    """The fields of one entry of a record's table; `Dimensions(*fields)` is the inverse."""
     return [d.user_id, d.environment, d.service, d.agent, d.tags, d.session, d.metadata]
 
 
-def _pack_item(item: SpanFacts | SessionEnd, dimensions: dict[Dimensions, int]) -> list[Any]:
+def pack_item(item: SpanFacts | SessionEnd, dimensions: dict[Dimensions, int]) -> list[Any]:
+    """The fields of one item, which refer to its dimensions by their place in `dimensions`, where they are added."""
     if isinstance(item, SessionEnd):
         return [item.trace_id, item.span_id, item.at]
     call = item.call
@@ -130,7 +132,8 @@ def _pack_item(item: SpanFacts | SessionEnd, dimensions: dict[Dimensions, int]) 
     ]
 
 
-def _unpack_item(fields: list[Any], table: list[Dimensions]) -> SpanFacts | SessionEnd:
+def unpack_item(fields: list[Any], table: list[Dimensions]) -> SpanFacts | SessionEnd:
+    """Inverse of `pack_item`."""
     if len(fields) == _SIZE_OF_END:
         return SessionEnd(fields[2], fields[0], fields[1])
     trace_id, span_id, parent_id, start, length, name, flags, index, call, text_in, text_out, error, ttft, ends = fields
