@@ -5,7 +5,9 @@ from tests.support.kafka.fixtures import embedded_kafka, kafka, own_kafka
 from tests.support.missing_programs import (
     pytest_collection_modifyitems,
     pytest_runtest_setup,
+    pytest_sessionfinish,
     pytest_terminal_summary,
+    pytest_testnodedown,
 )
 
 __all__ = [
@@ -19,5 +21,7 @@ __all__ = [
     "own_kafka",
     "pytest_collection_modifyitems",
     "pytest_runtest_setup",
+    "pytest_sessionfinish",
     "pytest_terminal_summary",
+    "pytest_testnodedown",
 ]

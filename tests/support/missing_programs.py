@@ -6,6 +6,7 @@ Hooks of pytest; `tests/conftest.py` imports them.
 import os
 import shutil
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if missing := _missing(item):
         pytest.fail(f"{' and '.join(missing)} must be installed to run this test", pytrace=False)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of pytest-xdist hands its counts to the one that prints."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["left_out"] = [(*what, count) for what, count in session.config.stash.get(_LEFT_OUT, Counter()).items()]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the counts of a process that ends; each of them has collected the same tests."""
+    left_out = getattr(node, "workeroutput", {}).get("left_out", [])
+    node.config.stash[_LEFT_OUT] = Counter({(name, missing): count for name, missing, count in left_out})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

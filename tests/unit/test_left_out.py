@@ -25,18 +25,17 @@ def test_without(): pass
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A tree with our hooks and four tests, of which three need Java and Maven."""
-    hooks = "pytest_collection_modifyitems, pytest_runtest_setup, pytest_terminal_summary"
-    (tmp_path / "conftest.py").write_text(f"from tests.support.missing_programs import {hooks}\n")
+    (tmp_path / "conftest.py").write_text("from tests.support.missing_programs import *\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  kafka: x\n  go: x\n")
     (tmp_path / "test_it.py").write_text(TESTS)
     return tmp_path
 
 
-def _run(tree: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def _run(tree: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     programs = tree / "programs"  # the whole PATH: neither java nor mvn
     programs.mkdir(exist_ok=True)
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tree)],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments, str(tree)],
         capture_output=True,
         text=True,
         check=False,
@@ -51,6 +50,14 @@ def test_they_are_left_out_and_counted_in_one_line(tree: Path) -> None:
     assert done.returncode == 0
     assert "not run, for a missing program: 3 of test_it.py (java, mvn)\n" in done.stdout
     assert "1 passed, 3 deselected" in done.stdout
+
+
+def test_they_are_counted_once_by_several_processes(tree: Path) -> None:
+    done = _run(tree, "-n", "2")
+
+    assert done.returncode == 0
+    assert "not run, for a missing program: 3 of test_it.py (java, mvn)\n" in done.stdout
+    assert "1 passed" in done.stdout
 
 
 def test_in_ci_they_fail(tree: Path) -> None:
