@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import services
 from services.sessionizer.engine.policy import Policy
 from services.sessionizer.route_stage import RouteStage
+from services.sessionizer.span_outputs import SessionSpansOutput
 from services.sessionizer.stage import Stage
 from services.sessionizer.window_stage import WindowStage
 from services.shared.kafka_topics import changelog_topic, dead_letter_topic
@@ -58,8 +59,8 @@ def route_definition(settings: Settings, counts: PartitionCounts) -> StageDefini
             partition=partition,
             spans_topic=settings.spans_topic,
             sources=counts[settings.spans_topic],
-            session_spans_topic=settings.session_spans_topic,
-            session_spans_partitions=counts[settings.session_spans_topic],
+            session_spans=SessionSpansOutput(settings.session_spans_topic, counts[settings.session_spans_topic]),
+            trace_spans=None,
             dead_letter_topic=dead_letters,
             dead_letter_partitions=counts[dead_letters],
             out_of_orderness=settings.out_of_orderness,

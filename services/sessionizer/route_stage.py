@@ -1,27 +1,28 @@
-"""The first stage: records of `otlp_spans` to facts by session key, dead letters and watermarks."""
+"""The first stage: records of `otlp_spans` to facts by session key or by trace, dead letters and watermarks."""
 
 from collections import Counter
 from collections.abc import Iterable
 
 from services.sessionizer.source_watermark import SourceWatermark
-from services.sessionizer.span_chunks import SpanChunks
+from services.sessionizer.span_outputs import SessionSpansOutput, TraceSpansOutput
 from services.sessionizer.stage import Flush, InputRecord, Moment, Output
 from services.shared.model.outcome import Note
-from services.shared.model.session_key import SessionKey
 from services.shared.otlp.decode import DeadLetter, decode_request
 from services.shared.otlp.facts import extract
 from services.shared.otlp.rules import Rules
-from services.shared.records.session_spans import WatermarkRecord, encode_watermark
+from services.shared.records.session_spans import WatermarkRecord
 
 LARGE_RECORD_BYTES = 8 << 20
 """Records over this are noted: few brokers take them, and the next one may be refused on its way here."""
 
 _MAX_DETAIL_LENGTH = 500
-_MAX_KNOWN_PARTITIONS = 100_000
 
 
 class RouteStage:
-    """One input partition of `route`. Has no state: after a restart it goes on from the committed offset."""
+    """One input partition of `route`. Has no state: after a restart it goes on from the committed offset.
+
+    `sources`: partitions of the spans topic. `trace_spans` is where traces are resolved; None: nowhere.
+    """
 
     def __init__(
         self,
@@ -30,8 +31,8 @@ class RouteStage:
         partition: int,
         spans_topic: str,
         sources: int,
-        session_spans_topic: str,
-        session_spans_partitions: int,
+        session_spans: SessionSpansOutput,
+        trace_spans: TraceSpansOutput | None,
         dead_letter_topic: str,
         dead_letter_partitions: int,
         out_of_orderness: int,
@@ -42,16 +43,14 @@ class RouteStage:
         """Partitions of the spans topic, which may be extended at any time."""
         self._rules = rules
         self._partition, self._spans_topic = partition, spans_topic
-        self._session_spans_topic = session_spans_topic
+        self._session_spans, self._trace_spans = session_spans, trace_spans
         self._dead_letter_topic = dead_letter_topic
         self._dead_letter_partition = partition % dead_letter_partitions
         self._service_version = service_version
-        self._chunks = [SpanChunks() for _ in range(session_spans_partitions)]
         self._dead_letters: list[Output] = []
         self._dead_letter_bytes = 0
         self._watermark = SourceWatermark(out_of_orderness=out_of_orderness, idle_after=idle_after)
         self._counts: Counter[tuple[str, str]] = Counter()
-        self._partitions: dict[SessionKey, int] = {}
 
     def restore(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Nothing is ever restored: there is no changelog."""
@@ -76,19 +75,20 @@ class RouteStage:
         self._counts["spanloom_records_total", "decoded"] += 1
         self._counts.update(extraction.counts)
         for group in extraction.groups:
-            self._chunks[self._partition_of(group.key)].add(group)
+            self._session_spans.add(group)
+        if self._trace_spans is not None and (extraction.bindings or extraction.waiting):
+            self._trace_spans.add(record.timestamp, extraction.bindings, extraction.waiting)
         self._watermark.heard(extraction.latest_end, record.timestamp)
 
     @property
     def backlog(self) -> int:
-        return self._dead_letter_bytes + sum(chunks.size for chunks in self._chunks)
+        traces = self._trace_spans.size if self._trace_spans is not None else 0
+        return self._dead_letter_bytes + self._session_spans.size + traces
 
     def flush(self, moment: Moment) -> Flush:
-        outputs = [
-            Output(self._session_spans_topic, target, None, value)
-            for target, chunks in enumerate(self._chunks)
-            for value in chunks.take()
-        ]
+        outputs = self._session_spans.take()
+        if self._trace_spans is not None:
+            outputs += self._trace_spans.take()
         outputs += self._dead_letters
         outputs += self._watermark_outputs(moment)
         counts, self._counts = self._counts, Counter()
@@ -104,20 +104,18 @@ class RouteStage:
         return {} if watermark is None else {"spanloom_watermark_seconds": watermark / 10**9}
 
     def _watermark_outputs(self, moment: Moment) -> list[Output]:
-        """To every partition, after the spans it speaks about."""
+        """To every partition, after the spans it speaks about. `resolve` is a source of `session_spans`, as we are."""
         watermark = self._watermark.due(moment)
         if watermark is None:
             return []
-        value = encode_watermark(WatermarkRecord(f"{self._spans_topic}/{self._partition}", watermark, self.sources))
-        return [Output(self._session_spans_topic, target, None, value) for target in range(len(self._chunks))]
-
-    def _partition_of(self, key: SessionKey) -> int:
-        found = self._partitions.get(key)
-        if found is None:
-            if len(self._partitions) >= _MAX_KNOWN_PARTITIONS:
-                self._partitions.clear()
-            found = self._partitions[key] = key.partition(len(self._chunks))
-        return found
+        source, sources = f"{self._spans_topic}/{self._partition}", self.sources
+        if self._trace_spans is None:
+            return self._session_spans.watermarks(WatermarkRecord(source, watermark, sources))
+        later = WatermarkRecord(source, watermark, sources + self._trace_spans.partitions)
+        return [
+            *self._session_spans.watermarks(later),
+            *self._trace_spans.watermarks(WatermarkRecord(source, watermark, sources)),
+        ]
 
     def _dead_letter(self, record: InputRecord, value: bytes, letter: DeadLetter) -> Output:
         story = {

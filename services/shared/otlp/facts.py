@@ -15,11 +15,12 @@ from services.shared.otlp.messages import indexed_previews
 from services.shared.otlp.model_call import model_call, span_kind
 from services.shared.otlp.plan import plans_for, read_attributes
 from services.shared.otlp.resource_view import ResourceView, SourcedKey
-from services.shared.otlp.rules import Rules
+from services.shared.otlp.rules import Resolve, Rules
 from services.shared.otlp.span_error import error_text
 from services.shared.otlp.span_kind import Kind
 from services.shared.otlp.times import YEAR_2000, correct
 from services.shared.records.session_spans import SpanGroup
+from services.shared.records.trace_spans import WaitingSpan
 from services.shared.semconv import SESSION_END
 
 MANY_ATTRIBUTES = 1_000
@@ -29,6 +30,7 @@ MAX_NAME_LENGTH = 256
 MAX_ENDS = 1_000
 
 _ROUTED = ("spanloom_spans_total", "routed")
+_WAITING = ("spanloom_spans_total", "waiting")
 _NO_SESSION = ("spanloom_spans_total", DropReason.NO_SESSION_ID.value)
 _INVALID_ID = ("spanloom_spans_total", DropReason.INVALID_ID.value)
 _FROM_TRACE = "trace"
@@ -39,6 +41,8 @@ class Extraction:
     """What one record says.
 
     `groups` by session key in order of first appearance, items in their order in the record.
+    `waiting`: spans of traces that name no session here, with their project, in their order; empty where
+    `Rules.resolve` is off. `bindings`: the session of each trace that must be told to others.
     `latest_end`: of all valid spans, those without a session included; `None` when there are none.
     `counts` by (metric name, label).
     """
@@ -46,6 +50,8 @@ class Extraction:
     groups: list[SpanGroup]
     latest_end: int | None
     counts: Counter[tuple[str, str]]
+    waiting: list[tuple[str, WaitingSpan]]
+    bindings: dict[bytes, SessionKey]
 
 
 def extract(request: TracesData, record_time_ns: int, rules: Rules) -> Extraction:
@@ -67,7 +73,7 @@ class _RecordReader:
         self._record_time, self._rules = record_time, rules
         self._latest_allowed = record_time + rules.max_future
         self._resource: ResourceView
-        self._spans: list[tuple[SourcedKey | None, SpanFacts, tuple[str, str] | None]] = []
+        self._spans: list[tuple[SourcedKey | None, SpanFacts, str, str | None]] = []  # with project and previous id
         self._bindings: dict[bytes, SessionKey] = {}
         self._latest_end: int | None = None
         self._counts: Counter[tuple[str, str]] = Counter()
@@ -120,39 +126,67 @@ class _RecordReader:
             self._notes[Note.NUL_CHARACTER] += 1
         if len(attributes) > MANY_ATTRIBUTES:
             self._notes[Note.MANY_ATTRIBUTES] += 1
-        previous = values[plan.PREVIOUS]
-        self._spans.append((sourced, facts, None if previous is None else (resource.project, previous)))
+        self._spans.append((sourced, facts, resource.project, values[plan.PREVIOUS]))
         if sourced is not None and trace_id not in self._bindings:
             self._bindings[trace_id] = sourced.key
 
     def finish(self) -> Extraction:
         items: dict[SessionKey, list[SpanFacts | SessionEnd]] = {}
         sources: dict[str, int] = {}
-        counts = self._counts
-        for sourced, facts, previous in self._spans:
+        waiting: list[tuple[str, WaitingSpan]] = []
+        counts, resolve = self._counts, self._rules.resolve
+        for sourced, facts, project, previous in self._spans:
             if sourced is not None:
                 key, attribute = sourced
                 sources[attribute] = sources.get(attribute, 0) + 1
             elif facts.trace_id in self._bindings:
                 key = self._bindings[facts.trace_id]
                 sources[_FROM_TRACE] = sources.get(_FROM_TRACE, 0) + 1
-            else:
+            elif resolve is Resolve.OFF:
                 counts[_NO_SESSION] += 1
+                continue
+            else:
+                waiting.append((project, WaitingSpan(facts, previous or "")))
                 continue
             found = items.get(key)
             if found is None:
                 found = items[key] = []
             found.append(facts)
-            if previous is not None and previous != key:
-                ended = items.setdefault(SessionKey(*previous), [])
-                ended.append(SessionEnd(facts.start, facts.trace_id, facts.span_id))
+            if previous is not None and (ended := SessionKey(project, previous)) != key:
+                items.setdefault(ended, []).append(SessionEnd(facts.start, facts.trace_id, facts.span_id))
         for attribute, number in sources.items():
             counts["spanloom_session_id_source_total", attribute] = number
             counts[_ROUTED] += number
         for note, number in self._notes.items():
             counts["spanloom_span_notes_total", note.value] += number
+        if waiting:
+            counts[_WAITING] += len(waiting)
         groups = [SpanGroup(key, self._record_time, tuple(found)) for key, found in items.items()]
-        return Extraction(groups, self._latest_end, counts)
+        return Extraction(groups, self._latest_end, counts, waiting, self._bindings_for_others())
+
+    def _bindings_for_others(self) -> dict[bytes, SessionKey]:
+        match self._rules.resolve:
+            case Resolve.ALWAYS:
+                return self._bindings
+            case Resolve.WHEN_MISSING:
+                whole = self._marked_throughout()
+                return {trace_id: key for trace_id, key in self._bindings.items() if trace_id not in whole}
+            case Resolve.OFF:
+                return {}
+
+    def _marked_throughout(self) -> set[bytes]:
+        """Traces of which there is a root, and children, here, no parent is elsewhere, and every span names a session.
+
+        A root alone says nothing of its children: with many instrumentations only the root names the session.
+        """
+        here = {facts.trace_id + facts.span_id for _, facts, _, _ in self._spans}
+        roots, families, others = set[bytes](), set[bytes](), set[bytes]()
+        for sourced, facts, _, _ in self._spans:
+            trace_id, parent_id = facts.trace_id, facts.parent_id
+            (families if parent_id else roots).add(trace_id)
+            if sourced is None or (parent_id and trace_id + parent_id not in here):
+                others.add(trace_id)
+        return (roots & families) - others
 
     def _times(self, start: int, end: int) -> tuple[int, int]:
         if YEAR_2000 <= start <= end <= self._latest_allowed:

@@ -6,6 +6,7 @@ import orjson
 
 from services.sessionizer.engine.policy import Policy
 from services.sessionizer.route_stage import RouteStage
+from services.sessionizer.span_outputs import SessionSpansOutput
 from services.sessionizer.stage import InputRecord, Moment
 from services.shared.model.live import LiveUpdate
 from services.shared.model.session_key import SessionKey
@@ -84,8 +85,8 @@ def test_a_call_of_nearly_a_billion_dollars_is_summed_exactly_all_the_way() -> N
         partition=0,
         spans_topic="otlp_spans",
         sources=1,
-        session_spans_topic="session_spans",
-        session_spans_partitions=1,
+        session_spans=SessionSpansOutput("session_spans", 1),
+        trace_spans=None,
         dead_letter_topic="dead",
         dead_letter_partitions=1,
         out_of_orderness=10 * SECOND,

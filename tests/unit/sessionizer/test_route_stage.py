@@ -4,6 +4,7 @@ import pytest
 
 from services.sessionizer.route_stage import LARGE_RECORD_BYTES, RouteStage
 from services.sessionizer.span_chunks import MAX_RECORD_BYTES
+from services.sessionizer.span_outputs import SessionSpansOutput
 from services.sessionizer.stage import Flush, InputRecord, Moment, Output, Stage
 from services.shared.model.session_key import SessionKey
 from services.shared.otlp.rules import Rules
@@ -22,8 +23,8 @@ def make_stage() -> RouteStage:
         partition=5,
         spans_topic="otlp_spans",
         sources=6,
-        session_spans_topic="session_spans",
-        session_spans_partitions=PARTITIONS,
+        session_spans=SessionSpansOutput("session_spans", PARTITIONS),
+        trace_spans=None,
         dead_letter_topic="otlp_spans.dead-letter",
         dead_letter_partitions=3,
         out_of_orderness=10 * SECOND,

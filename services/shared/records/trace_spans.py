@@ -1,0 +1,147 @@
+"""The records of `trace_spans`: what one partition of traces must know to find the session of each.
+
+Spans that name no session, bindings (this trace is of that session), and watermarks of the source
+partitions, in one log. Within a record bindings come first, so that no span waits for a
+binding beside it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+from services.shared.model.session_key import SessionKey
+from services.shared.model.span import Dimensions, SpanFacts
+from services.shared.records.packed import pack, unpack
+from services.shared.records.session_spans import (
+    UnreadableRecordError,
+    WatermarkRecord,
+    pack_dimensions,
+    pack_item,
+    unpack_item,
+)
+
+FORMAT = 1
+_TRACES, _WATERMARK = 0, 1
+_TRACE_ID_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingSpan:
+    """A span that names no session. `previous_id`: the session of its own project that it ends; empty: none."""
+
+    facts: SpanFacts
+    previous_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingGroup:
+    """Spans of one project out of one record of `otlp_spans`, in their order there.
+
+    `record_time` is that record's timestamp (ns).
+    """
+
+    project: str
+    record_time: int
+    spans: tuple[WaitingSpan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BindingGroup:
+    """One record of `otlp_spans` says that these traces are of this session."""
+
+    key: SessionKey
+    record_time: int
+    traces: tuple[bytes, ...]
+
+
+TraceGroup = WaitingGroup | BindingGroup
+
+
+@dataclass(frozen=True, slots=True)
+class TracesRecord:
+    bindings: tuple[BindingGroup, ...]
+    waiting: tuple[WaitingGroup, ...]
+
+
+def trace_partition(trace_id: bytes, count: int) -> int:
+    """The partition of `trace_spans` this trace belongs to, of `count`."""
+    return crc32(trace_id) % count
+
+
+def encode_watermark(record: WatermarkRecord) -> bytes:
+    return pack([FORMAT, _WATERMARK, record.source, record.watermark, record.sources])
+
+
+def encode_traces(groups: Iterable[TraceGroup]) -> bytes:
+    """One record's value. The caller bounds its size (see `span_chunks`)."""
+    bindings: list[Any] = []
+    waiting: list[Any] = []
+    dimensions: dict[Dimensions, int] = {}
+    for group in groups:
+        if isinstance(group, BindingGroup):
+            bindings.append([*group.key, group.record_time, b"".join(group.traces)])
+        else:
+            waiting.append(_pack_waiting(group, dimensions))
+    return pack([FORMAT, _TRACES, bindings, [pack_dimensions(d) for d in dimensions], waiting])
+
+
+def decode(value: bytes) -> TracesRecord | WatermarkRecord:
+    """Raises `UnreadableRecordError` for anything this module does not write."""
+    try:
+        fields = unpack(value)
+        if fields[0] != FORMAT:
+            message = f"trace_spans record has format {fields[0]}, this worker reads {FORMAT}: upgrade it"
+            raise UnreadableRecordError(message)
+        if fields[1] == _WATERMARK:
+            return WatermarkRecord(fields[2], fields[3], fields[4])
+        table = [Dimensions(*d) for d in fields[3]]
+        return TracesRecord(
+            tuple(
+                BindingGroup(SessionKey(project, session_id), time, _divide(traces))
+                for project, session_id, time, traces in fields[2]
+            ),
+            tuple(_unpack_waiting(group, table) for group in fields[4]),
+        )
+    except (ValueError, TypeError, IndexError) as error:
+        if isinstance(error, UnreadableRecordError):
+            raise
+        message = f"trace_spans record of {len(value)} bytes is not one of ours: {error!r}"
+        raise UnreadableRecordError(message) from error
+
+
+def encode_waiting(group: WaitingGroup) -> bytes:
+    """One group by itself, for the state of a trace."""
+    dimensions: dict[Dimensions, int] = {}
+    packed = _pack_waiting(group, dimensions)
+    return pack([[pack_dimensions(d) for d in dimensions], packed])
+
+
+def decode_waiting(data: bytes) -> WaitingGroup:
+    """Inverse of `encode_waiting`."""
+    dimensions, packed = unpack(data)
+    return _unpack_waiting(packed, [Dimensions(*d) for d in dimensions])
+
+
+def _pack_waiting(group: WaitingGroup, dimensions: dict[Dimensions, int]) -> list[Any]:
+    return [
+        group.project,
+        group.record_time,
+        [pack_item(span.facts, dimensions) for span in group.spans],
+        {place: span.previous_id for place, span in enumerate(group.spans) if span.previous_id},
+    ]
+
+
+def _unpack_waiting(fields: Any, table: list[Dimensions]) -> WaitingGroup:  # noqa: ANN401 - what msgpack gives
+    project, record_time, items, previous = fields
+    spans = []
+    for place, item in enumerate(items):
+        facts = unpack_item(item, table)
+        if not isinstance(facts, SpanFacts):
+            raise TypeError("an explicit end among the spans that wait")
+        spans.append(WaitingSpan(facts, previous.get(place, "")))
+    return WaitingGroup(project, record_time, tuple(spans))
+
+
+def _divide(traces: bytes) -> tuple[bytes, ...]:
+    return tuple(traces[at : at + _TRACE_ID_BYTES] for at in range(0, len(traces), _TRACE_ID_BYTES))
