@@ -16,7 +16,7 @@ TOP_LEVEL = {"pyproject.toml", "README.md", "services", "schemas", "deploy", "he
 TOP_LEVEL |= {"requirements.lock"}
 
 LONGEST = 300
-LONGER: dict[str, str] = {}
+LONGER: dict[str, str] = {"services/shared/semconv.py": "one table, data and nothing else"}
 """Modules over the limit, with the reason."""
 
 PURE = (

@@ -40,6 +40,9 @@ class Note(StrEnum):
     SESSION_ID_WRONG_TYPE = "session_id_wrong_type"  # an array, a map, bytes, not-a-number, an infinity
     INVALID_PARENT_ID = "invalid_parent_id"  # counts as a root
     DIMENSIONS_CUT = "dimensions_cut"  # more tags, metadata or session attributes than are kept
+    ANNOTATION_INVALID = "annotation_invalid"  # no name, nothing said, or nobody knows of what
+    ANNOTATIONS_CUT = "annotations_cut"  # more annotations on one span than are kept
+    PATH_UNREADABLE = "path_unreadable"  # a configured path leads into text that is no JSON
     NUL_CHARACTER = "nul_character"
     MANY_ATTRIBUTES = "many_attributes"
     LARGE_RECORD = "large_record"

@@ -6,6 +6,8 @@ Times are integer nanoseconds since the Unix epoch, money is integer picodollars
 
 from dataclasses import dataclass
 
+from services.shared.model.annotation import Annotation
+
 PICODOLLARS = 10**12
 """Picodollars in one US dollar."""
 
@@ -32,6 +34,7 @@ class ModelCall:
     prompt_cost: int | None = None
     completion_cost: int | None = None
     total_cost: int | None = None
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Dimensions:
     tags: tuple[str, ...] = ()
     session: tuple[tuple[str, str], ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
+    conversation_id: str = ""
 
 
 NO_DIMENSIONS = Dimensions()
@@ -58,8 +62,9 @@ NO_DIMENSIONS = Dimensions()
 class SpanFacts:
     """A valid span, its times already corrected: the closed interval [start, end] in ns.
 
-    `parent_id` is empty at a root. `input` and `output` are previews and only kept for roots.
-    `ends_at` are the times of `session.end` events on the span (the span named
+    `parent_id` is empty at a root. `input` and `output` are previews, kept for roots, and for
+    other spans where no root of the trace in the same record has one. `tool` is the name of
+    a tool that was called. `ends_at` are the times of `session.end` events on the span (the span named
     `session.end` itself is recognised by its name).
     """
 
@@ -78,6 +83,8 @@ class SpanFacts:
     error: str = ""
     time_to_first_token: int | None = None
     ends_at: tuple[int, ...] = ()
+    tool: str = ""
+    annotations: tuple[Annotation, ...] = ()
 
     @property
     def is_root(self) -> bool:

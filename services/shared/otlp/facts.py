@@ -6,10 +6,12 @@ from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
 
+from services.shared.model.annotation import Annotation
 from services.shared.model.outcome import DropReason, Note
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import SessionEnd, SpanFacts
 from services.shared.otlp import plan
+from services.shared.otlp.annotations import annotations_of, is_evaluated
 from services.shared.otlp.ids import NO_SPAN_ID, SPAN_ID_SIZE, is_valid_id
 from services.shared.otlp.messages import indexed_previews
 from services.shared.otlp.model_call import model_call, span_kind
@@ -121,6 +123,8 @@ class _RecordReader:
             error_text(span)[: self._rules.preview_length] if is_error else "",
             None if values[plan.FIRST_TOKEN] is None else _first_token(values, ranks, start),
             self._ends(span, end) if span.events else (),
+            (values[plan.TOOL] or name[:MAX_NAME_LENGTH]) if kind is Kind.TOOL else "",
+            () if values[plan.ANNOTATION] is None and not span.events else self._annotations(span, kind, values, end),
         )
         if "\0" in name or "\0" in previews[0] or "\0" in previews[1]:
             self._notes[Note.NUL_CHARACTER] += 1
@@ -202,6 +206,13 @@ class _RecordReader:
             text_in, text_out = text_in or indexed[0], text_out or indexed[1]
         length = self._rules.preview_length
         return text_in[:length], text_out[:length]
+
+    def _annotations(self, span: Span, kind: Kind | None, values: list[Any], end: int) -> tuple[Annotation, ...]:
+        if values[plan.ANNOTATION] is None and not is_evaluated(span.events):
+            return ()
+        annotations, notes = annotations_of(span, kind, values[plan.ANNOTATION] or (), end)
+        self._notes.update(notes)
+        return annotations
 
     def _ends(self, span: Span, end: int) -> tuple[int, ...]:
         """Times of `session.end` events: zero is the span's end."""

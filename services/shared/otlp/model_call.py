@@ -4,6 +4,7 @@ from typing import Any
 
 from services.shared.model.span import ModelCall
 from services.shared.otlp.plan import (
+    CACHE_APART,
     CACHE_READ,
     CACHE_WRITE,
     COMPLETION,
@@ -12,6 +13,7 @@ from services.shared.otlp.plan import (
     MODEL,
     PROMPT,
     PROMPT_COST,
+    PROVIDER,
     REASONING,
     TOTAL,
     TOTAL_COST,
@@ -20,6 +22,13 @@ from services.shared.otlp.span_kind import KINDS, MODEL_CALLS, Kind
 from services.shared.semconv import TABLE, Meaning
 
 _KINDS_BY_RANK = [KINDS[name] for name in TABLE[Meaning.SPAN_KIND].names]
+_WITHOUT_CACHED = frozenset(
+    TABLE[Meaning.PROMPT_TOKENS].names.index(name)
+    for name in ("langfuse.observation.usage_details{input}", "input_tokens")
+)
+"""Ranks of prompt tokens that leave cached ones out."""
+_WITHOUT_REASONING = TABLE[Meaning.COMPLETION_TOKENS].names.index("langfuse.observation.usage_details{output}")
+_CLAUDE = ("anthropic", "claude")
 
 
 def span_kind(values: list[Any], ranks: list[int]) -> Kind | None:
@@ -35,6 +44,11 @@ def model_call(values: list[Any], ranks: list[int], kind: Kind | None) -> ModelC
         kind is not None or values[MODEL] is None or (prompt is None and completion is None and total is None)
     ):
         return None
+    if values[CACHE_READ] or values[CACHE_WRITE] or values[REASONING]:
+        named = _sum(prompt, completion)
+        prompt, completion = _with_cached(values, ranks, prompt), _with_reasoning(values, ranks, completion)
+        if total == named:
+            total = None
     return ModelCall(
         values[MODEL] or "",
         prompt,
@@ -46,7 +60,29 @@ def model_call(values: list[Any], ranks: list[int], kind: Kind | None) -> ModelC
         values[PROMPT_COST],
         values[COMPLETION_COST],
         _total_cost(values, ranks),
+        values[PROVIDER] or "",
     )
+
+
+def _with_cached(values: list[Any], ranks: list[int], prompt: int | None) -> int | None:
+    """Prompt tokens with cached ones, which some leave out: known names, and whoever names fewer than were cached."""
+    cached: int = (values[CACHE_READ] or 0) + (values[CACHE_WRITE] or 0)
+    if prompt is None or not cached:
+        return prompt
+    is_apart = ranks[PROMPT] in _WITHOUT_CACHED or prompt < cached or (values[CACHE_APART] and _is_claude(values))
+    return prompt + cached if is_apart else prompt
+
+
+def _with_reasoning(values: list[Any], ranks: list[int], completion: int | None) -> int | None:
+    if completion is None or not values[REASONING] or ranks[COMPLETION] != _WITHOUT_REASONING:
+        return completion
+    reasoning: int = values[REASONING]
+    return completion + reasoning
+
+
+def _is_claude(values: list[Any]) -> bool:
+    text = f"{values[PROVIDER]} {values[MODEL]}".lower()
+    return any(word in text for word in _CLAUDE)
 
 
 def _total_cost(values: list[Any], ranks: list[int]) -> int | None:

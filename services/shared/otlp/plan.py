@@ -13,31 +13,37 @@ from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from services.shared.otlp import dimensions, messages, numbers
+from services.shared.otlp import dimensions, json_path, messages, numbers
+from services.shared.otlp.annotations import annotated_field
 from services.shared.otlp.identity import id_of
+from services.shared.otlp.json_path import Path, document_of, member_of
 from services.shared.otlp.rules import Rules
-from services.shared.otlp.values import from_json, plain
-from services.shared.semconv import NO_SESSION_ATTRIBUTE_PREFIXES, NO_SESSION_ATTRIBUTES, TABLE, Meaning
+from services.shared.otlp.values import plain
+from services.shared.semconv import ANNOTATION_PREFIXES, NO_SESSION_ATTRIBUTES, TABLE, Meaning
 
 Slot = int
 USER, ENVIRONMENT, AGENT, TAGS, PREVIOUS, KIND, MODEL = range(7)
 PROMPT, COMPLETION, TOTAL, CACHE_READ, CACHE_WRITE, REASONING, PROMPT_COST, COMPLETION_COST, TOTAL_COST = range(7, 16)
-FIRST_TOKEN, INPUT, OUTPUT = range(16, 19)
-SESSION, SESSION_ATTRIBUTE, METADATA, MEMBERS = range(19, 23)  # these are collected
-SEVERAL = 23  # places of one attribute with several meanings
-SLOTS = 24
+FIRST_TOKEN, INPUT, OUTPUT, PROVIDER, TOOL, CONVERSATION = range(16, 22)
+SESSION, SESSION_ATTRIBUTE, METADATA, MEMBERS, ANNOTATION = range(22, 27)  # these are collected
+SEVERAL = 27  # places of one attribute with several meanings
+CACHE_APART = 28  # of a resource: prompt tokens of Claude come without cached ones
+SLOTS = 29
 
 UNSET = 1000
 """Rank of a slot that no attribute has filled: what it holds is from the resource."""
 
 COLLECTED = UNSET + 1
 
+OWN_RANK = 0
+"""Rank of an attribute named as the session attribute that it is; names of the settings have lower ones."""
+
 Place = tuple[Slot, int, Any]
 """Slot, rank and reader; for what is collected `COLLECTED` and what its slot needs (see `Collected`)."""
 
 Collected = list[tuple[Slot, Any, KeyValue]]
-"""`SESSION`: its rank. `SESSION_ATTRIBUTE`: None. `METADATA`: its rank and key ("": a whole map).
-`MEMBERS`: `Member`s."""
+"""`SESSION`: its rank. `SESSION_ATTRIBUTE`: its name, rank and path (see `dimension_paths`). `METADATA`: its
+rank and key ("": a whole map). `MEMBERS`: `Member`s. `ANNOTATION`: see `annotations`."""
 
 _MAX_NAMES = 4096
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -45,9 +51,9 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A key of a JSON object that is read like an attribute of its own."""
+    """A path into a JSON object that is read like an attribute of its own."""
 
-    key: str
+    path: Path
     slot: Slot
     rank: int
     read: Callable[[object], object]
@@ -71,9 +77,12 @@ class Plan(dict[str, Place | None]):
         places = self._places.get(name)
         if places is not None:
             return places[0] if len(places) == 1 else (SEVERAL, COLLECTED, places)
+        if name.startswith(ANNOTATION_PREFIXES):
+            field = annotated_field(name)
+            return None if field is None else (ANNOTATION, COLLECTED, field)
         if name.startswith("session."):
-            is_other = name in NO_SESSION_ATTRIBUTES or name.startswith(NO_SESSION_ATTRIBUTE_PREFIXES)
-            return None if is_other else (SESSION_ATTRIBUTE, COLLECTED, None)
+            is_other = name in NO_SESSION_ATTRIBUTES
+            return None if is_other else (SESSION_ATTRIBUTE, COLLECTED, (name, OWN_RANK, ()))
         for prefix, rank in self._metadata_prefixes.items():
             if name.startswith(prefix) and len(name) > len(prefix):
                 return (METADATA, COLLECTED, (rank, name[len(prefix) :]))
@@ -82,12 +91,17 @@ class Plan(dict[str, Place | None]):
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """`children` is `roots` without input and output."""
+    """`children` is `roots` without input and output, `texts` is nothing else.
+
+    `session_paths` says of each of `session_names` where in its attribute the id is.
+    """
 
     roots: Plan
     children: Plan
     resources: Plan
+    texts: Plan
     session_names: tuple[str, ...]
+    session_paths: tuple[Path, ...]
 
 
 @lru_cache(maxsize=64)
@@ -97,10 +111,12 @@ def plans_for(rules: Rules) -> Plans:
     everything = frozenset(TABLE)
     on_resource = frozenset(meaning for meaning, names in TABLE.items() if names.on_resource)
     return Plans(
-        _plan(everything, session_names),
-        _plan(everything - previews, session_names),
-        _plan(on_resource, session_names),
+        _plan(everything, rules, session_names),
+        _plan(everything - previews, rules, session_names),
+        _plan(on_resource, rules, session_names),
+        Plan(_slots(frozenset(previews), {}), {}),
         session_names,
+        tuple(json_path.split(name)[1] for name in session_names),
     )
 
 
@@ -137,13 +153,11 @@ def _read_several(
 
 def read_members(members: Iterable[Member], document: AnyValue, values: list[Any], ranks: list[int]) -> None:
     """The members of a JSON object (text or map) that have a slot."""
-    held = plain(document)
-    if isinstance(held, str):
-        held = from_json(held)
+    held = document_of(document)
     if not isinstance(held, dict):
         return
     for member in members:
-        if member.rank < ranks[member.slot] and (value := member.read(held.get(member.key))) is not None:
+        if member.rank < ranks[member.slot] and (value := member.read(member_of(held, member.path))) is not None:
             values[member.slot] = value
             ranks[member.slot] = member.rank
 
@@ -174,6 +188,9 @@ _ONE_VALUE: Mapping[Meaning, tuple[Slot, Callable[[AnyValue], object], Callable[
     Meaning.PREVIOUS_SESSION_ID: (PREVIOUS, _read_previous_id, _usable_id),
     Meaning.SPAN_KIND: (KIND, dimensions.read_name, dimensions.name_of),
     Meaning.MODEL: (MODEL, _read_model, _model_of),
+    Meaning.PROVIDER: (PROVIDER, dimensions.read_name, dimensions.name_of),
+    Meaning.TOOL: (TOOL, dimensions.read_name, dimensions.name_of),
+    Meaning.CONVERSATION_ID: (CONVERSATION, dimensions.read_name, dimensions.name_of),
     Meaning.PROMPT_TOKENS: (PROMPT, numbers.read_count, numbers.count_of),
     Meaning.COMPLETION_TOKENS: (COMPLETION, numbers.read_count, numbers.count_of),
     Meaning.TOTAL_TOKENS: (TOTAL, numbers.read_count, numbers.count_of),
@@ -190,6 +207,7 @@ _ONE_VALUE: Mapping[Meaning, tuple[Slot, Callable[[AnyValue], object], Callable[
 
 _READ_OTHERWISE: Mapping[str, Callable[[AnyValue], object]] = {
     "ai.response.msToFirstChunk": numbers.read_milliseconds,
+    "ttft_ms": numbers.read_milliseconds,
     "langfuse.observation.completion_start_time": numbers.read_moment,
     "gen_ai.input.messages": messages.read_input_messages,
     "gen_ai.output.messages": messages.read_output_messages,
@@ -198,6 +216,16 @@ _READ_OTHERWISE: Mapping[str, Callable[[AnyValue], object]] = {
     "gen_ai.completion": messages.read_output_messages,
     "langfuse.trace.input": messages.read_input_messages,
     "langfuse.observation.input": messages.read_input_messages,
+    "traceloop.entity.input": messages.read_input_messages,
+    "traceloop.entity.output": messages.read_output_messages,
+    "langfuse.trace.output": messages.read_output_messages,
+    "langfuse.observation.output": messages.read_output_messages,
+    "mlflow.spanInputs": messages.read_input_messages,
+    "mlflow.spanOutputs": messages.read_output_messages,
+    "gcp.vertex.agent.llm_request": messages.read_input_messages,
+    "gcp.vertex.agent.llm_response": messages.read_output_messages,
+    "_ml_obs.meta.input.messages": messages.read_input_messages,
+    "_ml_obs.meta.output.messages": messages.read_output_messages,
 }
 """Names whose values are in another form than that of their meaning."""
 
@@ -209,25 +237,48 @@ FIRST_TOKEN_MOMENTS = frozenset(
 """Ranks of the first token's names that hold a moment and no duration."""
 
 
-def _plan(meanings: frozenset[Meaning], session_names: tuple[str, ...]) -> Plan:
-    places: dict[str, list[Place]] = {}
-    members: dict[str, list[Member]] = {}
-    for meaning in sorted(meanings & _ONE_VALUE.keys()):
-        slot, read, read_plain = _ONE_VALUE[meaning]
-        for rank, name in enumerate(TABLE[meaning].names):
-            if name.endswith("}"):
-                attribute, _, key = name[:-1].partition("{")
-                members.setdefault(attribute, []).append(Member(key, slot, rank, read_plain))
-            elif not name.endswith(".*"):
-                places.setdefault(name, []).append((slot, rank, _READ_OTHERWISE.get(name, read)))
+_CAN_BE_SET: Mapping[Meaning, str] = {
+    Meaning.USER_ID: "user_id",
+    Meaning.ENVIRONMENT: "environment",
+    Meaning.AGENT: "agent",
+    Meaning.TAGS: "tags",
+    Meaning.CONVERSATION_ID: "conversation_id",
+}
+"""What the setting `dimension_attributes` calls a dimension; besides these it has `session.*` attributes."""
+
+
+def _plan(meanings: frozenset[Meaning], rules: Rules, session_names: tuple[str, ...]) -> Plan:
+    more = dict(rules.dimension_attributes)
+    places = _slots(meanings, more)
     for rank, name in enumerate(session_names):
-        places.setdefault(name, []).append((SESSION, COLLECTED, rank))
+        places.setdefault(json_path.split(name)[0], []).append((SESSION, COLLECTED, rank))
+    for dimension, names in more.items():
+        for rank, name in enumerate(names, start=OWN_RANK - len(names)):
+            if dimension.startswith("session."):
+                attribute, path = json_path.split(name)
+                places.setdefault(attribute, []).append((SESSION_ATTRIBUTE, COLLECTED, (dimension, rank, path)))
     metadata_prefixes = {}
     for rank, name in enumerate(TABLE[Meaning.METADATA].names):
         if name.endswith(".*"):
             metadata_prefixes[name.removesuffix("*")] = rank
         else:
             places.setdefault(name, []).append((METADATA, COLLECTED, (rank, "")))
+    return Plan(places, metadata_prefixes)
+
+
+def _slots(meanings: frozenset[Meaning], more: Mapping[str, tuple[str, ...]]) -> dict[str, list[Place]]:
+    """The places of meanings with one value. `more`: names by dimension that come before those of the table."""
+    places: dict[str, list[Place]] = {}
+    members: dict[str, list[Member]] = {}
+    for meaning in sorted(meanings & _ONE_VALUE.keys()):
+        slot, read, read_plain = _ONE_VALUE[meaning]
+        first = more.get(_CAN_BE_SET.get(meaning, ""), ())
+        for rank, name in enumerate((*first, *TABLE[meaning].names), start=-len(first)):
+            attribute, path = json_path.split(name)
+            if path:
+                members.setdefault(attribute, []).append(Member(path, slot, rank, read_plain))
+            elif not name.endswith(".*"):
+                places.setdefault(name, []).append((slot, rank, _READ_OTHERWISE.get(name, read)))
     for attribute, found in members.items():
         places.setdefault(attribute, []).append((MEMBERS, COLLECTED, tuple(found)))
-    return Plan(places, metadata_prefixes)
+    return places

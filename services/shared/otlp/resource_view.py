@@ -13,11 +13,12 @@ from services.shared.model.session_key import SessionKey
 from services.shared.model.span import Dimensions
 from services.shared.otlp import plan
 from services.shared.otlp.dimensions import bounded, flat, name_of
-from services.shared.otlp.identity import read_id
+from services.shared.otlp.identity import id_of, read_id
+from services.shared.otlp.json_path import Path, document_of, member_of
 from services.shared.otlp.plan import Collected, Plans, read_attributes, read_members
 from services.shared.otlp.rules import Rules
 from services.shared.otlp.values import plain, text_of
-from services.shared.semconv import TABLE, Meaning
+from services.shared.semconv import CACHE_APART_SDKS, TABLE, Meaning
 
 DEFAULT_PROJECT = "default"
 
@@ -41,7 +42,7 @@ class ResourceView:
         self.service = name_of(plain(by_name["service.name"])) or "" if "service.name" in by_name else ""
         self.values: list[Any] = [None] * plan.SLOTS
         """What slots hold that a span does not fill."""
-        self._session_names = plans.session_names
+        self._session_names, self._session_paths = plans.session_names, plans.session_paths
         self._keys: dict[str, SourcedKey] = {}
         self._maps: dict[str, _Entries] = {}
         self._dimensions: dict[tuple[Any, ...], tuple[Dimensions, bool]] = {}
@@ -53,6 +54,9 @@ class ResourceView:
         collected = read_attributes(resource.attributes, plans.resources, self.values, ranks)
         candidates, self._session, self._metadata = self._take_apart(collected, self.values, ranks)
         self._own = self._first_usable(candidates, self._notes)
+        self.values[plan.ANNOTATION] = None
+        if "telemetry.sdk.name" in by_name and by_name["telemetry.sdk.name"].string_value in CACHE_APART_SDKS:
+            self.values[plan.CACHE_APART] = True
 
     def read(
         self, collected: Collected, values: list[Any], ranks: list[int], notes: Counter[Note]
@@ -73,7 +77,15 @@ class ResourceView:
             own = self._own
             if self._notes:
                 notes.update(self._notes)
-        who = (values[plan.USER], values[plan.ENVIRONMENT], values[plan.AGENT], values[plan.TAGS], session, metadata)
+        who = (
+            values[plan.USER],
+            values[plan.ENVIRONMENT],
+            values[plan.AGENT],
+            values[plan.TAGS],
+            session,
+            metadata,
+            values[plan.CONVERSATION],
+        )
         found = self._dimensions.get(who)
         if found is None:
             found = self._dimensions[who] = self._make_dimensions(*who)
@@ -89,6 +101,7 @@ class ResourceView:
         tags: tuple[str, ...] | None,
         session: _Entries,
         metadata: _Entries,
+        conversation: str | None,
     ) -> tuple[Dimensions, bool]:
         """Dimensions, and whether something had to be cut."""
         tags = tags or ()
@@ -96,7 +109,14 @@ class ResourceView:
         kept_session, kept_metadata = tuple(bounded(session)), tuple(bounded(metadata))
         is_cut = (kept_tags, kept_session, kept_metadata) != (tags, session, metadata)
         return Dimensions(
-            user or "", environment or "", self.service, agent or "", kept_tags, kept_session, kept_metadata
+            user or "",
+            environment or "",
+            self.service,
+            agent or "",
+            kept_tags,
+            kept_session,
+            kept_metadata,
+            conversation or "",
         ), is_cut
 
     def _first_usable(self, candidates: _Candidates, notes: Counter[Note]) -> SourcedKey | None:
@@ -108,7 +128,10 @@ class ResourceView:
             known = self._keys.get(text) if text else None
             if known is not None and known.attribute == name:
                 return known
-            found = read_id(item.value)
+            path = self._session_paths[rank]
+            found = _id_inside(item.value, path) if path else read_id(item.value)
+            if found is None:
+                continue
             if isinstance(found, Note):
                 notes[found] += 1
                 continue
@@ -123,21 +146,27 @@ class ResourceView:
     def _take_apart(
         self, collected: Collected, values: list[Any], ranks: list[int]
     ) -> tuple[_Candidates, _Entries, _Entries]:
-        """Session id candidates, session attributes, metadata."""
+        """Session id candidates, session attributes, metadata. What annotates goes into its slot."""
         candidates: _Candidates = []
         session: dict[str, str] = {}
+        session_ranks: dict[str, int] = {}
         metadata: list[tuple[int, _Entries]] = []
         for slot, detail, item in collected:
             match slot:
                 case plan.SESSION:
                     candidates.append((detail, item))
                 case plan.SESSION_ATTRIBUTE:
-                    session[item.key] = text_of(plain(item.value))
+                    name, rank, path = detail
+                    found = member_of(document_of(item.value), path) if path else plain(item.value)
+                    if rank <= session_ranks.get(name, plan.OWN_RANK) and (found is not None or not path):
+                        session[name], session_ranks[name] = text_of(found), rank
                 case plan.METADATA:
                     rank, key = detail
                     metadata.append((rank, ((key, text_of(plain(item.value))),) if key else self._map(item.value)))
                 case plan.MEMBERS:
                     read_members(detail, item.value, values, ranks)
+                case plan.ANNOTATION:
+                    values[plan.ANNOTATION] = [*(values[plan.ANNOTATION] or ()), (detail, item.value)]
         return (
             candidates,
             tuple(sorted((dict(self._session) | session).items())) if session else self._session,
@@ -161,6 +190,15 @@ class ResourceView:
         for _, entries in sorted(metadata, key=itemgetter(0), reverse=True):
             merged.update(entries)
         return tuple(sorted(merged.items()))
+
+
+def _id_inside(value: AnyValue, path: Path) -> str | Note | None:
+    """The id that a path leads to, or why it is none; `None` where the path leads to nothing."""
+    document = document_of(value)
+    if not isinstance(document, dict):
+        return Note.PATH_UNREADABLE
+    found = member_of(document, path)
+    return None if found is None else id_of(found)
 
 
 def _project(by_name: dict[str, AnyValue], rules: Rules) -> str:

@@ -7,16 +7,20 @@ Dimensions are written once a record and referred to by index: they are equal on
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
+from services.shared.model.annotation import Annotation, Scope
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import Dimensions, ModelCall, SessionEnd, SpanFacts
 from services.shared.records.packed import pack, unpack
 
-FORMAT = 1
+FORMAT = 2
+_READABLE = frozenset({1, FORMAT})  # fields were added at the ends of spans, calls and dimensions
 _SPANS, _WATERMARK = 0, 1
 _SIZE_OF_END = 3  # an explicit end among the spans
 _IS_ERROR, _IS_TOOL_CALL = 1, 2
+_ANNOTATION_FIELDS = attrgetter(*Annotation.__dataclass_fields__)
 
 
 class UnreadableRecordError(ValueError):
@@ -72,8 +76,8 @@ def decode(value: bytes) -> SpansRecord | WatermarkRecord:
     """Raises `UnreadableRecordError` for anything this module does not write."""
     try:
         fields = unpack(value)
-        if fields[0] != FORMAT:
-            message = f"session_spans record has format {fields[0]}, this worker reads {FORMAT}: upgrade it"
+        if fields[0] not in _READABLE:
+            message = f"session_spans record has format {fields[0]}, this worker reads up to {FORMAT}: upgrade it"
             raise UnreadableRecordError(message)
         if fields[1] == _WATERMARK:
             return WatermarkRecord(fields[2], fields[3], fields[4])
@@ -93,7 +97,7 @@ def decode(value: bytes) -> SpansRecord | WatermarkRecord:
 
 def pack_dimensions(d: Dimensions) -> list[Any]:
     """The fields of one entry of a record's table; `Dimensions(*fields)` is the inverse."""
-    return [d.user_id, d.environment, d.service, d.agent, d.tags, d.session, d.metadata]
+    return [d.user_id, d.environment, d.service, d.agent, d.tags, d.session, d.metadata, d.conversation_id]
 
 
 def pack_item(item: SpanFacts | SessionEnd, dimensions: dict[Dimensions, int]) -> list[Any]:
@@ -101,7 +105,7 @@ def pack_item(item: SpanFacts | SessionEnd, dimensions: dict[Dimensions, int]) -
     if isinstance(item, SessionEnd):
         return [item.trace_id, item.span_id, item.at]
     call = item.call
-    return [
+    packed = [
         item.trace_id,
         item.span_id,
         item.parent_id,
@@ -123,6 +127,7 @@ def pack_item(item: SpanFacts | SessionEnd, dimensions: dict[Dimensions, int]) -
             call.prompt_cost,
             call.completion_cost,
             call.total_cost,
+            call.provider,
         ],
         item.input,
         item.output,
@@ -130,13 +135,32 @@ def pack_item(item: SpanFacts | SessionEnd, dimensions: dict[Dimensions, int]) -
         item.time_to_first_token,
         item.ends_at,
     ]
+    if item.tool or item.annotations:  # few spans have one
+        packed += [item.tool, [_ANNOTATION_FIELDS(annotation) for annotation in item.annotations]]
+    return packed
 
 
 def unpack_item(fields: list[Any], table: list[Dimensions]) -> SpanFacts | SessionEnd:
     """Inverse of `pack_item`."""
     if len(fields) == _SIZE_OF_END:
         return SessionEnd(fields[2], fields[0], fields[1])
-    trace_id, span_id, parent_id, start, length, name, flags, index, call, text_in, text_out, error, ttft, ends = fields
+    (
+        trace_id,
+        span_id,
+        parent_id,
+        start,
+        length,
+        name,
+        flags,
+        index,
+        call,
+        text_in,
+        text_out,
+        error,
+        ttft,
+        ends,
+        *more,
+    ) = fields
     return SpanFacts(
         trace_id,
         span_id,
@@ -153,4 +177,5 @@ def unpack_item(fields: list[Any], table: list[Dimensions]) -> SpanFacts | Sessi
         error,
         ttft,
         ends,
+        *((more[0], tuple(Annotation(Scope(scope), *rest) for scope, *rest in more[1])) if more else ()),
     )
