@@ -111,8 +111,10 @@ class MembershipApp(faust.App):
             kept = set(runner.owned) & numbers if consecutive else set()
             complete &= await runner.take(numbers, kept=kept)
         # Revoked while loading: Faust must not resume without the states.
-        while not complete and self.consumer_generation_id == now:  # noqa: ASYNC110 - Faust has no event for it
+        while not (complete or self.should_stop) and self.consumer_generation_id == now:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(_GENERATION_POLL)
+        if complete and not assignment:
+            await self._resume_all()  # Faust does not seek where there is nothing; such a worker is ready all the same
 
     async def resume_all(self) -> None:
         """The last step of a rebalance, where Faust would seek."""

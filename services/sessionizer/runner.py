@@ -177,12 +177,15 @@ class StageRunner:
     async def drain(self) -> Sequence[Partition]:
         """Stop for good: one last checkpoint, then give up every partition. Returns them, for their states.
 
-        A second call does nothing and returns nothing, and so does a rebalance that ends afterwards.
+        Loads on their way are abandoned. A second call does nothing and returns nothing, and so
+        does a rebalance that ends afterwards.
         """
         if self._drained:
             return []
         self._drained = True
         self._flowing.clear()
+        for load in self._loading:
+            load.cancel()
         async with self._lock:
             await self._checkpoint(drain=True)
             partitions, self.owned = list(self.owned.values()), {}

@@ -64,6 +64,7 @@ class Worker:
         self._clock, self._telemetry, self._embedded = clock, telemetry, embedded
         self._feed = LiveFeed(live, telemetry)
         self._loops: list[asyncio.Future[None]] = []
+        self._joining: asyncio.Future[None] | None = None
         epoch = embedded.epoch if embedded else settings.epoch
         self._route = self._runner(route_definition(settings, counts))
         self._window = self._runner(window_definition(settings, counts, epoch))
@@ -93,13 +94,17 @@ class Worker:
         gc.collect()
         gc.freeze()
         gc.set_threshold(100_000, 20, 100)
-        await self._app.start()
+        # Joining ends when the states are read back; a stop does not wait for that.
+        self._joining = asyncio.ensure_future(self._app.start())
         self._loops = [
             asyncio.ensure_future(loop) for loop in (self._route.run(), self._window.run(), self._feed.run())
         ]
         stopped, crashed = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._app.crash_heard())
-        ends: list[asyncio.Future[Any]] = [stopped, crashed, self._app.failed, *self._loops]
-        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        ends: set[asyncio.Future[Any]] = {stopped, crashed, self._app.failed, *self._loops}
+        done, _ = await asyncio.wait({self._joining, *ends}, return_when=asyncio.FIRST_COMPLETED)
+        if done == {self._joining}:
+            await self._joining
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         for task in done:
             await task  # raises what ended it
@@ -116,6 +121,8 @@ class Worker:
         await self._feed.drained()
         for loop in self._loops:
             loop.cancel()
+        if self._joining is not None:
+            self._joining.cancel()
         await self._app.stop()
         return states
 

@@ -4,7 +4,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -37,14 +37,16 @@ def get(request: str | urllib.request.Request) -> tuple[int, bytes]:
 class Service:
     """One `spanloom ...` process and its /metrics, /healthz and /readyz."""
 
-    def __init__(self, command: str, name: str, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: str, name: str, folder: Path, settings: Mapping[str, str], program: Sequence[str] = (SPANLOOM,)
+    ) -> None:
         (self.port,) = free_ports(1)
         ports = {"SPANLOOM_METRICS_PORT": str(self.port), "SPANLOOM_PORT": str(self.port)}
         # Nothing of the developer's own environment decides a test.
         clean = {name: "" for name in os.environ if name.startswith("SPANLOOM_")}
         assert not clean, f"unset {', '.join(clean)} to run the tests"
         self.name = name
-        self.process = Process(name, [SPANLOOM, command], folder / f"{name}.log", {**ports, **settings})
+        self.process = Process(name, [*program, command], folder / f"{name}.log", {**ports, **settings})
 
     @property
     def url(self) -> str:
@@ -83,6 +85,8 @@ class Service:
 class Installation:
     """The services of one test. Each has topics, groups and a folder of its own on a shared broker."""
 
+    make_service: type[Service] = Service
+
     def __init__(self, folder: Path, name: str, bootstrap: str, **settings: str) -> None:
         self.folder, self.name, self.bootstrap = folder, name, bootstrap
         self.spans_topic = f"{name}-spans"
@@ -101,10 +105,13 @@ class Installation:
         self._running = ExitStack()
         self._services: list[Service] = []
 
-    def start(self, command: str, **settings: str) -> Service:
-        """Start a service; settings by their names in `Settings`. It is killed at the end of the test at the latest."""
+    def start(self, command: str, *, program: Sequence[str] = (SPANLOOM,), **settings: str) -> Service:
+        """Start a service; settings by their names in `Settings`. It is killed at the end of the test at the latest.
+
+        `program`: what runs the command, where it is not `spanloom` itself.
+        """
         name = f"{command}-{len(self._services) + 1}"
-        service = Service(command, name, self.folder, {**self._settings, **_variables(settings)})
+        service = Service(command, name, self.folder, {**self._settings, **_variables(settings)}, program)
         self._running.enter_context(service.process)
         self._services.append(service)
         return service

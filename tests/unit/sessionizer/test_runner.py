@@ -152,6 +152,16 @@ async def test_a_revoke_while_loading_abandons_the_loads() -> None:
     assert bench.runner.owned == {}
 
 
+async def test_a_drain_while_loading_does_not_wait_for_the_loads() -> None:
+    bench = Bench()
+    bench.hold_loading.clear()
+    taking = asyncio.ensure_future(bench.runner.take({0}, kept=set()))
+    await bench.settle()
+    assert await bench.runner.drain() == []
+    assert await taking is False
+    assert bench.source.closed
+
+
 async def test_a_bug_in_a_stage_ends_the_runner_before_it_commits() -> None:
     bench = Bench()
     await bench.own(0)
