@@ -17,12 +17,19 @@ def assert_equal_to_reference(
     expected: Sequence[ReferenceWindow], windows: Iterable[Row], turns: Iterable[Row]
 ) -> None:
     """Windows and turns at their last versions, in any order, deleted ones among them."""
-    found = _differences(expected, _living(windows, ("window_id",)), _living(turns, ("window_id", "trace_id")))
+    found = differences_from_reference(expected, windows, turns)
     more = f"\n... and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     assert not found, f"{len(found)} differences:\n" + "\n".join(found[:_SHOWN]) + more
 
 
-def _living(rows: Iterable[Row], identity: tuple[str, ...]) -> list[Row]:
+def differences_from_reference(
+    expected: Sequence[ReferenceWindow], windows: Iterable[Row], turns: Iterable[Row]
+) -> list[str]:
+    """The same as text, one for each fault, beginning with the session key; empty when all is equal."""
+    return _differences(expected, living(windows, ("window_id",)), living(turns, ("window_id", "trace_id")))
+
+
+def living(rows: Iterable[Row], identity: tuple[str, ...]) -> list[Row]:
     """Of each identity the row of the highest version, unless that one deletes it.
 
     Two rows of one version must be equal: "same version, same content, the duplicates counter apart".

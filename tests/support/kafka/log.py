@@ -1,6 +1,6 @@
 """What stands in a topic, as one kind of reader sees it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
@@ -15,6 +15,7 @@ class LogRecord:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+    timestamp: int = field(default=0, compare=False)  # ns
 
 
 def read_all(
@@ -66,4 +67,8 @@ def committed_offset(bootstrap: str, group: str, topic: str, partition: int) -> 
 
 def _record(message: Message) -> LogRecord:
     headers: Any = message.headers() or []  # the stubs allow forms that librdkafka never returns
-    return LogRecord(message.partition() or 0, message.offset() or 0, message.key(), message.value(), tuple(headers))
+    _, milliseconds = message.timestamp()
+    return LogRecord(
+        *(message.partition() or 0, message.offset() or 0, message.key(), message.value(), tuple(headers)),
+        timestamp=milliseconds * 10**6,
+    )
