@@ -3,20 +3,17 @@
 A command imports its service when it runs, so an installation needs only the extra of what it runs.
 """
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 import services
+from services.cli.dead_letter import dead_letter
+from services.cli.faults import checked_settings, extra, read_config, told
 from services.cli.settings_table import settings_lines
-from services.shared.errors import SettingsError, SpanloomError
 from services.shared.log import set_up_logging
 from services.shared.process import Service, run_process
-from services.shared.settings import Settings, load_settings
 
 _EPILOG = """\b
 Settings come from environment variables (SPANLOOM_GAP=45m), then from the
@@ -29,37 +26,8 @@ that cannot be used, 130 a second Ctrl-C.
 """
 
 
-class UnusableSettings(click.ClickException):
-    """Printed as it is: the text names every fault."""
-
-    exit_code = 2
-
-    def show(self, file: object = None) -> None:
-        del file
-        click.echo(self.message, err=True)
-
-
-@contextmanager
-def _extra(name: str) -> Iterator[None]:
-    """Around the import of a service: a package that is not installed is no bug."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing == services.__name__:
-            raise
-        raise click.ClickException(f"{missing} is not installed; install 'spanloom[{name}]'") from error
-
-
-def _settings() -> Settings:
-    try:
-        return load_settings()
-    except SettingsError as error:
-        raise UnusableSettings(str(error)) from error
-
-
 def _run(name: str, service: Service, *, serves_health: bool = False) -> None:
-    sys.exit(run_process(f"spanloom {name}", service, _settings(), serves_health=serves_health))
+    sys.exit(run_process(f"spanloom {name}", service, checked_settings(), serves_health=serves_health))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EPILOG)
@@ -77,8 +45,10 @@ def main(config: Path | None) -> None:
     http://127.0.0.1:6006/docs. In production each of worker, sink, api and gateway
     is a process of its own, and `spanloom migrate` runs before them.
     """
-    if config is not None:
-        os.environ["SPANLOOM_CONFIG"] = str(config)
+    read_config(config)
+
+
+main.add_command(dead_letter)
 
 
 @main.command()
@@ -91,7 +61,7 @@ def up() -> None:
     port. Data is kept in SPANLOOM_DATA_DIR (.data). Ctrl-C drains and stops; the next
     start goes on with the sessions that were open.
     """
-    with _extra("embedded"):
+    with extra("embedded"):
         from services.embedded.main import run
     _run("up", run)
 
@@ -104,7 +74,7 @@ def worker() -> None:
     ends is taken over from exactly where it stood. SIGTERM drains. Serves /metrics,
     /healthz and /readyz on SPANLOOM_METRICS_PORT.
     """
-    with _extra("worker"):
+    with extra("worker"):
         from services.sessionizer.main import run
     _run("worker", run, serves_health=True)
 
@@ -117,7 +87,7 @@ def sink() -> None:
     answer it waits; Kafka keeps the data. Serves /metrics, /healthz and /readyz on
     SPANLOOM_METRICS_PORT.
     """
-    with _extra("sink"):
+    with extra("sink"):
         from services.sink.main import run
     _run("sink", run, serves_health=True)
 
@@ -130,7 +100,7 @@ def api() -> None:
 
     /docs describes every request; /metrics, /healthz and /readyz are on the same port.
     """
-    with _extra("api"):
+    with extra("api"):
         from services.query_api.main import run
     _run("api", run)
 
@@ -142,7 +112,7 @@ def gateway() -> None:
     An answer of 200 means that Kafka has the spans. A Collector with kafkaexporter does
     the same; the gateway is for senders without one.
     """
-    with _extra("gateway"):
+    with extra("gateway"):
         from services.gateway.main import run
     _run("gateway", run)
 
@@ -151,16 +121,12 @@ def gateway() -> None:
 @click.option("--check", is_flag=True, help="Change nothing; exit code 1 when migrations are missing or were changed.")
 def migrate(check: bool) -> None:
     """Brings the ClickHouse schema up to date. Run it before a new version starts."""
-    with _extra("migrate"):
+    with extra("migrate"):
         from services.migrate.main import run
-    settings = _settings()
+    settings = checked_settings()
     set_up_logging(settings.log_level)
-    try:
+    with told():
         sys.exit(run(settings, check=check, echo=click.echo))
-    except SettingsError as error:
-        raise UnusableSettings(str(error)) from error
-    except SpanloomError as error:
-        raise click.ClickException(str(error)) from error
 
 
 @main.command()
@@ -187,9 +153,9 @@ def demo(endpoint: str, project: str, api_url: str | None, until_closed: bool, p
     The bot is a real program with the OpenAI client and OpenInference's instrumentation;
     the model behind it is a small server on loopback that always answers the same.
     """
-    with _extra("demo"):
+    with extra("demo"):
         from services.demo.main import run
-    try:
+    with told():
         sys.exit(
             run(
                 endpoint=endpoint,
@@ -200,12 +166,10 @@ def demo(endpoint: str, project: str, api_url: str | None, until_closed: bool, p
                 echo=click.echo,
             )
         )
-    except SpanloomError as error:
-        raise click.ClickException(str(error)) from error
 
 
 @main.command()
 def settings() -> None:
     """Shows every setting: its variable, its value now, what it means."""
-    for line in settings_lines(_settings()):
+    for line in settings_lines(checked_settings()):
         click.echo(line)

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, Message, TopicPartition
 
@@ -107,4 +107,5 @@ class Fetcher:
 def _input_record(message: Message) -> InputRecord:
     offset, (_, milliseconds) = message.offset(), message.timestamp()
     assert offset is not None
-    return InputRecord(offset, milliseconds * 1_000_000, message.key(), message.value())
+    headers: Any = message.headers() or ()  # the stubs allow forms that librdkafka never returns
+    return InputRecord(offset, milliseconds * 1_000_000, message.key(), message.value(), tuple(headers))
