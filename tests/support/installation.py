@@ -46,7 +46,10 @@ class Service:
         clean = {name: "" for name in os.environ if name.startswith("SPANLOOM_")}
         assert not clean, f"unset {', '.join(clean)} to run the tests"
         self.name = name
-        self.process = Process(name, [*program, command], folder / f"{name}.log", {**ports, **settings})
+        self.process = self.launch(command, folder / f"{name}.log", {**ports, **settings}, program)
+
+    def launch(self, command: str, log: Path, env: Mapping[str, str], program: Sequence[str]) -> Process:
+        return Process(self.name, [*program, command], log, env)
 
     @property
     def url(self) -> str:
@@ -111,7 +114,8 @@ class Installation:
         `program`: what runs the command, where it is not `spanloom` itself.
         """
         name = f"{command}-{len(self._services) + 1}"
-        service = Service(command, name, self.folder, {**self._settings, **_variables(settings)}, program)
+        environment = {**self._settings, **_variables(settings)}
+        service = self.make_service(command, name, self.folder, environment, program)
         self._running.enter_context(service.process)
         self._services.append(service)
         return service
