@@ -31,6 +31,7 @@ class GroupMember:
     app_id: str
     instance_id: str
     session_timeout: float
+    metadata_refresh: float
 
 
 class MembershipApp(faust.App):
@@ -149,7 +150,8 @@ class _Thread(driver.AIOKafkaConsumerThread):
             partition_assignment_strategy=[StickyByTopicAssignor],
             auto_offset_reset="earliest",
             enable_auto_commit=False,
-            metadata_max_age_ms=30_000,  # how soon new partitions of the spans topic are found
+            metadata_max_age_ms=int(member.metadata_refresh * 1000),  # how soon new partitions are found
+            isolation_level="read_committed",  # it reads nothing; so are all our readers
             session_timeout_ms=int(member.session_timeout * 1000),
             heartbeat_interval_ms=int(member.session_timeout * 1000 / 5),
             rebalance_timeout_ms=60_000,

@@ -74,6 +74,7 @@ class Worker:
                 app_id=settings.app_id,
                 instance_id=settings.instance_id,
                 session_timeout=settings.kafka_session_timeout / _SECOND,
+                metadata_refresh=settings.metadata_refresh / _SECOND,
             ),
             {settings.spans_topic: self._route, settings.session_spans_topic: self._window},
         )

@@ -140,6 +140,9 @@ class Settings(BaseSettings):
     transaction_timeout: Duration = Field(
         _written("30s"), ge=10**9, description="The broker aborts an older open transaction."
     )
+    metadata_refresh: Duration = Field(
+        _written("30s"), ge=10**9, description="How soon a worker finds new partitions of `otlp_spans`."
+    )
     drain_timeout: Duration = Field(_written("60s"), gt=0, description="SIGTERM: the clean stop may take this long.")
 
     # sinks
