@@ -35,11 +35,13 @@ class Delivery:
     async def deliver(self, records: Sequence[Record]) -> list[Record]:
         """Return when Kafka has acknowledged the records, with those that it will never take.
 
-        Raises `NoRoomError` at once where there is room for nothing, and `TransientError` when it
-        takes too long or fails; some records may then be written, and are written again when the
-        client sends the request again. A started request waits for room, because a large one needs
-        more than there is at any time.
+        Raises `NoRoomError` at once where there is room for nothing or a reader stands still, and
+        `TransientError` when it takes too long or fails; some records may then be written, and are
+        written again when the client sends the request again. A started request waits for room,
+        because a large one needs more than there is at any time.
         """
+        if why := self._room.blockage:
+            raise NoRoomError(why)
         sent: list[tuple[Record, asyncio.Task[None]]] = []
         try:
             async with asyncio.timeout(self._timeout):

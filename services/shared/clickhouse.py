@@ -22,9 +22,13 @@ from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.datatypes.registry import get_from_name
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error, OperationalError
+from clickhouse_connect.driver.httpclient import HttpClient
 from clickhouse_connect.driver.insert import InsertContext
 from clickhouse_connect.driver.transform import NativeTransform
+from urllib3.exceptions import ReadTimeoutError
+from urllib3.util.timeout import Timeout
 
+from services.shared.clickhouse_errors import Fault, MemoryLimitError, RefusedRowsError, fault_of, remedy
 from services.shared.clickhouse_url import ClickHouseUrl
 from services.shared.errors import PermanentError, SettingsError, TransientError
 
@@ -33,18 +37,11 @@ Columns = Mapping[str, Sequence[Any]]
 """Values by column name; all columns have the same length."""
 
 _TIMES_AS_NANOSECONDS = {"DateTime64*": "int"}
+_CONNECT_TIMEOUT = 5
+_LONGEST_INSERT = 600.0  # seconds
 _TEXT_LIMIT = 500  # ClickHouse repeats the rows it refuses in its message
 _URL = re.compile(r" \(for url [^)]*\)| with url: \S+")  # of no use to a reader
 
-# The rows themselves are refused: the same rows will be refused by every server.
-_REFUSED_ROWS = frozenset(
-    {6, 26, 27, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407, 469, 691}
-)  # parse, type, range, overflow, null and constraint errors
-# The server (or its keeper, its disk, its merges) is the trouble: later it may be better.
-_TRANSIENT = frozenset(
-    {3, 32, 33, 159, 160, 198, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 254, 279, 285, 286, 287, 289, 319}
-    | {394, 425, 439, 476, 499, 574, 668, 689, 745, 999, 1000, 1001}
-)
 _INSERT_SETTINGS = {
     "async_insert": "0",
     "insert_deduplicate": "1",
@@ -55,10 +52,6 @@ _INSERT_SETTINGS = {
 _QUERY_SETTINGS = {"optimize_move_to_prewhere_if_final": "1"}
 
 _T = TypeVar("_T")
-
-
-class RefusedRowsError(PermanentError):
-    """ClickHouse will never take these rows: one of them does not fit its column."""
 
 
 def embedded_url(data_dir: Path) -> str:
@@ -84,7 +77,7 @@ class ClickHouse:
 
     def __init__(self, url: ClickHouseUrl, *, timeout: float) -> None:
         self.url = url
-        self._timeout = timeout
+        self._timeout = self._insert_timeout = timeout
         self._client: Client | None = None
         self._opening = threading.Lock()
         self._types: dict[str, dict[str, ClickHouseType]] = {}
@@ -116,21 +109,30 @@ class ClickHouse:
 
         A second insert with the same token adds nothing, whatever its rows are: the token must
         name the rows. Raises `RefusedRowsError` when a row does not fit; nothing else does that.
+        A server that is slow may do an insert after its client gave up, so one that took too long
+        is to be repeated as it is, and has twice the time then, up to ten minutes.
         """
-        with _translated(f"insert into {table}", refusing=_REFUSED_ROWS):
+        with _translated(f"insert into {table}", inserting=True):
             client = self._open()
+            self._give_time(client)
             types = self._types.get(table) or self._types.setdefault(table, self._column_types(table))
             if unknown := columns.keys() - types.keys():
                 raise PermanentError(
                     f"table {table} has no column {', '.join(sorted(unknown))}: run `spanloom migrate`"
                 )
-            client.raw_insert(
-                _quoted(table),
-                column_names=list(columns),
-                insert_block=_native(table, columns, [types[name] for name in columns]),
-                fmt="Native",
-                settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
-            )
+            try:
+                client.raw_insert(
+                    _quoted(table),
+                    column_names=list(columns),
+                    insert_block=_native(table, columns, [types[name] for name in columns]),
+                    fmt="Native",
+                    settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
+                )
+            except OperationalError as error:
+                if isinstance(error.__cause__, ReadTimeoutError):
+                    self._insert_timeout = min(2 * self._insert_timeout, _LONGEST_INSERT)
+                raise
+            self._insert_timeout = self._timeout
 
     def column_types(self, table: str) -> dict[str, str]:
         """The types of a table's stored columns by name, in the table's order."""
@@ -176,11 +178,15 @@ class ClickHouse:
             username=url.user,
             password=url.password,
             database=database or "__default__",
-            connect_timeout=5,
+            connect_timeout=_CONNECT_TIMEOUT,
             send_receive_timeout=round(self._timeout) + 5,  # the server gives up first, and says why
             autogenerate_session_id=False,  # a session would forbid calls at the same time
             query_retries=0,
         )
+
+    def _give_time(self, client: Client) -> None:
+        if isinstance(client, HttpClient):
+            client.timeout = Timeout(connect=_CONNECT_TIMEOUT, read=self._insert_timeout + 5)
 
     def _column_types(self, table: str) -> dict[str, ClickHouseType]:
         described = self._open().query(f"DESCRIBE TABLE {_quoted(table)}")
@@ -230,21 +236,30 @@ def _native(table: str, columns: Columns, types: Sequence[ClickHouseType]) -> by
 
 
 @contextmanager
-def _translated(doing: str, refusing: frozenset[int] = frozenset()) -> Iterator[None]:
+def _translated(doing: str, *, inserting: bool = False) -> Iterator[None]:
     """Say what failed in the words of our error tree."""
     try:
         yield
     except Error as error:
-        raise _of_our_tree(doing, error, refusing) from error
+        raise _of_our_tree(doing, error, inserting=inserting) from error
+    except OSError as error:
+        # chDB takes an insert from a file that the client writes, so this is a full disk as a rule.
+        raise TransientError(f"ClickHouse: {doing}: {error}") from error
 
 
-def _of_our_tree(doing: str, error: Error, refusing: frozenset[int]) -> TransientError | PermanentError:
+def _of_our_tree(doing: str, error: Error, *, inserting: bool) -> TransientError | PermanentError:
     text = f"ClickHouse: {doing}: {_short(error)}"
-    if error.code in refusing:
-        return RefusedRowsError(text)
-    if error.code in _TRANSIENT or isinstance(error, OperationalError) or _is_gateway_trouble(error):
-        return TransientError(text)
-    return PermanentError(text)
+    match fault_of(error.code):
+        case Fault.ROWS if inserting:
+            return RefusedRowsError(text)
+        case Fault.MEMORY:
+            return MemoryLimitError(text)
+        case Fault.SERVER:
+            return TransientError(text)
+        case _ if isinstance(error, OperationalError) or _is_gateway_trouble(error):
+            return TransientError(text)
+        case _:
+            return PermanentError(text + remedy(error.code))
 
 
 def _is_gateway_trouble(error: Error) -> bool:

@@ -20,6 +20,15 @@ def dead_letter_topic(topic: str) -> str:
     return f"{topic}.dead-letter"
 
 
+def unstored_topic(spans_topic: str) -> str:
+    """Where records go of which ClickHouse refused a span.
+
+    Not to the dead letters of the topic: nobody has counted the spans of those, so they may be
+    sent again. The spans of these have been counted, and are only missing in `spans`.
+    """
+    return dead_letter_topic(f"{spans_topic}.span-sink")
+
+
 def changelog_topic(app_id: str, stage: str) -> str:
     """Where the states of a stage are kept."""
     return f"{app_id}-{stage}-changelog"
@@ -71,6 +80,7 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
         ),
         TopicSpec(spans_dead, count, replication, letters),
         TopicSpec(rollups_dead, count, replication, letters),
+        TopicSpec(unstored_topic(settings.spans_topic), count, replication, letters),
     ]
 
 

@@ -29,6 +29,13 @@ class Room(Protocol):
     def passed(self, reader: str, topic: str, partition: int, position: int) -> None:
         """`reader` will never need a record below `position` again."""
 
+    def blocked(self, reader: str, why: str) -> None:
+        """`reader` stands still because of `why`; "": it goes on."""
+
+    @property
+    def blockage(self) -> str:
+        """Why readers stand still, so that nothing more should be taken in; "" while all go on."""
+
 
 class Unlimited:
     """Room on a broker that keeps what it acknowledged."""
@@ -48,6 +55,13 @@ class Unlimited:
 
     def passed(self, reader: str, topic: str, partition: int, position: int) -> None:
         pass
+
+    def blocked(self, reader: str, why: str) -> None:
+        pass
+
+    @property
+    def blockage(self) -> str:
+        return ""
 
 
 class _Partition:
@@ -80,6 +94,7 @@ class BoundedRoom:
         self._limit_bytes, self._limit_records = limit_bytes, limit_records
         self._partitions: dict[tuple[str, int], _Partition] = {}
         self._freed: dict[tuple[str, int], asyncio.Event] = defaultdict(asyncio.Event)
+        self._blocked: dict[str, str] = {}
 
     def try_take(self, topic: str, partition: int, size: int) -> bool:
         state = self._partition(topic, partition)
@@ -112,6 +127,15 @@ class BoundedRoom:
         if (state := self._partition(topic, partition)) is not None and reader in state.positions:
             state.positions[reader] = max(position, state.positions[reader])
             self._drop_passed(topic, partition, state)
+
+    def blocked(self, reader: str, why: str) -> None:
+        self._blocked.pop(reader, None)
+        if why:
+            self._blocked[reader] = why
+
+    @property
+    def blockage(self) -> str:
+        return "; ".join(self._blocked.values())
 
     async def emptied(self, topic: str) -> None:
         """Wait until every record of the topic was passed by all its readers."""

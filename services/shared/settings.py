@@ -149,6 +149,9 @@ class Settings(BaseSettings):
     span_storage: Literal["all", "roots", "off"] = Field("all", description="Which spans the span sink stores.")
     sink_flush_interval: Duration = Field(_written("500ms"), gt=0, description="A sink inserts at least this often.")
     sink_batch_rows: int = Field(10_000, ge=1, description="A sink inserts at this many rows.")
+    sink_refused_rows: int = Field(
+        100, ge=1, description="More refused rows in a row mean that a table does not fit: the sink waits for a person."
+    )
 
     # HTTP
     host: str = Field("127.0.0.1", description="Address that HTTP services listen on.")

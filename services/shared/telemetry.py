@@ -81,11 +81,17 @@ METRICS: Mapping[str, MetricDefinition] = {
         "histogram", "Duration of one insert.", ("sink", "table"), _SECONDS
     ),
     "spanloom_sink_errors_total": MetricDefinition(
-        "counter", "Calls of a sink to ClickHouse or Kafka that failed and are tried again.", ("sink",)
+        "counter",
+        "Calls of a sink to ClickHouse or Kafka that failed and are tried again: `transient`, or `permanent` where a"
+        " person has to act.",
+        ("sink", "error"),
+    ),
+    "spanloom_sink_waiting_seconds": MetricDefinition(
+        "gauge", "How long a sink has waited for ClickHouse or Kafka to answer; 0: it does not wait.", ("sink",)
     ),
     "spanloom_sink_records_without_rows_total": MetricDefinition(
         "counter",
-        "Records that a sink could not store: `dead_letter`, or `skipped` where `route` dead-letters them.",
+        "Records that a sink could not store whole: reason of the dead letter, or `skipped` where `route` writes it.",
         ("sink", "outcome"),
     ),
     "spanloom_sink_lag_seconds": MetricDefinition(

@@ -8,7 +8,7 @@ from services.shared.clock import Clock, SystemClock
 from services.shared.errors import SettingsError
 from services.shared.health import Health
 from services.shared.kafka_source import DeadLetterTopic, KafkaSource
-from services.shared.kafka_topics import dead_letter_topic
+from services.shared.kafka_topics import dead_letter_topic, unstored_topic
 from services.shared.otlp.rules import Rules
 from services.shared.room import Room, Unlimited
 from services.shared.settings import Settings
@@ -55,7 +55,7 @@ def build_sinks(
     With `embedded` they read librdkafka's broker; run them with `to_end` then, for it is only memory.
     """
 
-    def make(reader: str, topic: str, conversion: Conversion, scope: str) -> Sink:
+    def make(reader: str, topic: str, dead_letters: str, conversion: Conversion, scope: str) -> Sink:
         group = f"{settings.app_id}-{reader}"
         return Sink(
             reader,
@@ -69,17 +69,19 @@ def build_sinks(
                 session_timeout_ms=settings.kafka_session_timeout // _MILLISECOND,
             ),
             store=store,
-            dead_letters=DeadLetterTopic(bootstrap, dead_letter_topic(topic)),
+            dead_letters=DeadLetterTopic(bootstrap, dead_letters),
             room=room,
             clock=clock,
             telemetry=telemetry,
             limits=Limits(
-                rows=settings.sink_batch_rows, flush_interval=settings.sink_flush_interval / (1000 * _MILLISECOND)
+                rows=settings.sink_batch_rows,
+                flush_interval=settings.sink_flush_interval / (1000 * _MILLISECOND),
+                refused_rows=settings.sink_refused_rows,
             ),
             service_version=services.__version__,
         )
 
-    sinks = [make("rollup-sink", settings.rollups_topic, rollup_rows, "")]
+    sinks = [make("rollup-sink", settings.rollups_topic, dead_letter_topic(settings.rollups_topic), rollup_rows, "")]
     if settings.span_storage != "off":
         # Other settings make other rows of the same record.
         rules = (settings.session_id_attributes, settings.project_attributes, settings.max_future)
@@ -91,5 +93,6 @@ def build_sinks(
             ),
             roots_only=settings.span_storage == "roots",
         )
-        sinks.append(make("span-sink", settings.spans_topic, conversion, f"{settings.span_storage}/{rules}"))
+        spans, letters = settings.spans_topic, unstored_topic(settings.spans_topic)
+        sinks.append(make("span-sink", spans, letters, conversion, f"{settings.span_storage}/{rules}"))
     return sinks

@@ -10,6 +10,7 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import Any
 
+from services.shared.model.outcome import SinkOutcome
 from services.shared.model.rollup import TurnRollup, Usage, WindowRollup
 from services.shared.otlp.decode import DeadLetter, decode_request
 from services.shared.otlp.rows import SpanRow, span_rows
@@ -28,7 +29,7 @@ Values = tuple[Any, ...]
 class Unreadable:
     """A record without rows. `is_ours`: the sink is the one to dead-letter it."""
 
-    reason: str
+    reason: SinkOutcome
     detail: str
     is_ours: bool
 
@@ -46,10 +47,10 @@ def rollup_rows(value: bytes, timestamp: int) -> Converted:
             return [(WINDOWS, _WINDOW(record))]
         return [(TURNS, _TURN(turn)) for turn in record["turns"]]
     except UnreadableRollupError as error:
-        return Unreadable("unreadable", str(error), is_ours=True)
+        return Unreadable(SinkOutcome.UNREADABLE, str(error), is_ours=True)
     except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         # What a writer of another version or a stranger put into our JSON: fields that are absent or of other types.
-        return Unreadable("invalid_field", repr(error), is_ours=True)
+        return Unreadable(SinkOutcome.INVALID_FIELD, repr(error), is_ours=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class SpanConversion:
     def __call__(self, value: bytes, timestamp: int) -> Converted:
         request = decode_request(value)
         if isinstance(request, DeadLetter):
-            return Unreadable(request.reason, request.detail, is_ours=False)
+            return Unreadable(SinkOutcome.SKIPPED, request.detail, is_ours=False)
         rows = span_rows(request, timestamp, self.rules, roots_only=self.roots_only)
         return [(SPANS, (*(getattr(row, name) for name in _SPAN_FIELDS), timestamp)) for row in rows]
 

@@ -9,26 +9,27 @@ take a batch nothing else is read: memory is bounded by one batch and Kafka keep
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from services.shared.clickhouse import Columns, RefusedRowsError
+from services.shared.clickhouse import Columns
 from services.shared.clock import Clock
-from services.shared.errors import PermanentError, SpanloomError, TransientError
+from services.shared.errors import TransientError
+from services.shared.model.outcome import SinkOutcome
 from services.shared.records.source_record import Place, SourceRecord
 from services.shared.room import Room
 from services.shared.telemetry import Telemetry
-from services.sink.batch import Batch, BatchRows, Conversion, Row, convert
-from services.sink.rows import columns
+from services.sink.batch import Batch, BatchRows, Conversion, convert
+from services.sink.inserts import Inserts, Refused
+from services.sink.patience import Patience, Pause, Pauses, StoppedError, pause
+from services.sink.rows import Values, columns
 
 _log = logging.getLogger(__name__)
 _SECOND = 10**9
 _POLL_RECORDS = 1_000  # looked at for their size before more are taken
 _REASON_LENGTH = 1_000
-
-_T = TypeVar("_T")
 
 
 class Source(Protocol):
@@ -56,17 +57,13 @@ class DeadLetters(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a batch is full, and how long a failed call waits. Durations in seconds."""
+    """When a batch is full, how long a failed call waits, and when a table is taken for one that does not fit."""
 
     rows: int = 10_000  # records of a batch; rows of an insert
     size: int = 16 << 20  # bytes of a batch; a larger record goes alone
-    flush_interval: float = 0.5
-    first_pause: float = 0.25
-    longest_pause: float = 15.0
-
-
-class StoppedError(SpanloomError):
-    """A stop was asked for while a neighbour did not answer. What was not committed is read again at the next start."""
+    flush_interval: float = 0.5  # seconds
+    refused_rows: int = 100  # in a row
+    pauses: Pauses = field(default_factory=Pauses)
 
 
 class Sink:
@@ -86,13 +83,28 @@ class Sink:
         telemetry: Telemetry,
         limits: Limits,
         service_version: str = "",
+        pause: Pause = pause,
     ) -> None:
         self.reader = reader
         self._conversion, self._scope = conversion, scope
         self._source, self._store, self._dead_letters = source, store, dead_letters
         self._room, self._clock, self._telemetry, self._limits = room, clock, telemetry, limits
         self._version = service_version
-        self.is_ready = False
+        self._patience = Patience(
+            reader,
+            limits.pauses,
+            clock=clock,
+            telemetry=telemetry,
+            told=lambda why: room.blocked(reader, why),
+            pause=pause,
+        )
+        self._inserts = Inserts(self._timed_insert, self._patience, most_in_a_row=limits.refused_rows)
+        self._is_running = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it reads and nothing waits for a person. ClickHouse or Kafka may be away for a while."""
+        return self._is_running and not self._patience.needs_a_person
 
     async def run(self, stop: asyncio.Event, *, to_end: bool = False) -> None:
         """Work until `stop` is set, then insert what was read; with `to_end`, all there is to read.
@@ -101,16 +113,16 @@ class Sink:
         attempt is made, and what it does not get done stays in Kafka.
         """
         try:
-            await self._patiently("start", self._source.start, stop)
-            self.is_ready = True
+            await self._patience.call("join its group", self._source.start, stop)
+            self._is_running = True
             while not stop.is_set():
                 await self._flush(await self._fill(stop), stop)
-            while to_end and await self._patiently("end", self._source.behind, stop) > 0:
+            while to_end and await self._patience.call("find the end of its topic", self._source.behind, stop) > 0:
                 await self._flush(await self._fill(stop), stop)
         except StoppedError as error:
             _log.warning("%s: stopped without its last batch, which stays in Kafka: %s", self.reader, error)
         finally:
-            self.is_ready = False
+            self._is_running = False
             await self._source.stop()
             await self._dead_letters.stop()
 
@@ -121,7 +133,7 @@ class Sink:
         while len(batch.records) < limits.rows and batch.size < limits.size:
             rest = max(0.0, deadline - self._clock.monotonic())
             most = min(_POLL_RECORDS, limits.rows - len(batch.records))
-            records = await self._patiently("poll", partial(self._source.poll, rest, most), stop)
+            records = await self._patience.call("read", partial(self._source.poll, rest, most), stop)
             if records and not batch.records:
                 deadline = self._clock.monotonic() + limits.flush_interval
             batch.add(records)
@@ -133,10 +145,12 @@ class Sink:
         if not batch.records:
             return
         rows = await asyncio.to_thread(convert, batch, self._conversion, self._scope)
+        refused: list[Refused] = []
         for table, of_table in rows.rows.items():
             for number, start in enumerate(range(0, len(of_table), self._limits.rows)):
                 chunk = of_table[start : start + self._limits.rows]
-                await self._insert(table, chunk, f"{rows.token}/{table}/{number}", stop)
+                refused += await self._inserts.put(table, chunk, f"{rows.token}/{table}/{number}", stop)
+        await self._put_aside_refused(refused, stop)
         await self._put_aside_unreadable(rows, stop)
         positions = batch.positions()
         await self._commit(positions)
@@ -145,36 +159,34 @@ class Sink:
         newest = max(record.timestamp for record in batch.records)
         self._telemetry.set("spanloom_sink_lag_seconds", (self._clock.now() - newest) / _SECOND, self.reader)
 
-    async def _insert(self, table: str, rows: Sequence[Row], token: str, stop: asyncio.Event) -> None:
-        """Insert all rows but those that are refused for good; their records become dead letters."""
-        data = await asyncio.to_thread(columns, table, [row.values for row in rows])
-        try:
-            await self._patiently("insert", lambda: self._timed_insert(table, data, token), stop)
-        except RefusedRowsError as error:
-            if len(rows) == 1:
-                await self._put_aside(rows[0].record, "refused_row", f"{table}: {error}", stop)
-                return
-            half = len(rows) // 2
-            await self._insert(table, rows[:half], f"{token}.0", stop)
-            await self._insert(table, rows[half:], f"{token}.1", stop)
-
-    async def _timed_insert(self, table: str, data: Columns, token: str) -> None:
+    async def _timed_insert(self, table: str, rows: Sequence[Values], token: str) -> None:
+        data = await asyncio.to_thread(columns, table, rows)
         started = self._clock.monotonic()
         await self._store.insert(table, data, token)
-        count = len(next(iter(data.values())))
         telemetry = self._telemetry
         telemetry.observe("spanloom_sink_insert_seconds", self._clock.monotonic() - started, self.reader, table)
-        telemetry.observe("spanloom_sink_batch_rows", count, self.reader, table)
-        telemetry.count("spanloom_sink_rows_total", self.reader, table, by=count)
+        telemetry.observe("spanloom_sink_batch_rows", len(rows), self.reader, table)
+        telemetry.count("spanloom_sink_rows_total", self.reader, table, by=len(rows))
+
+    async def _put_aside_refused(self, refused: Sequence[Refused], stop: asyncio.Event) -> None:
+        """A record becomes one dead letter, however many of its rows are refused; its other rows are in."""
+        details: dict[tuple[Place, int], list[Refused]] = {}
+        for one in refused:
+            record = one.row.record
+            details.setdefault(((record.topic, record.partition), record.offset), []).append(one)
+        for of_record in details.values():
+            more = f" (and {len(of_record) - 1} more rows of this record)" if len(of_record) > 1 else ""
+            first = of_record[0]
+            await self._put_aside(first.row.record, SinkOutcome.REFUSED_ROW, f"{first.detail}{more}", stop)
 
     async def _put_aside_unreadable(self, rows: BatchRows, stop: asyncio.Event) -> None:
         for record, unreadable in rows.unreadable:
             if unreadable.is_ours:
                 await self._put_aside(record, unreadable.reason, unreadable.detail, stop)
             else:
-                self._telemetry.count("spanloom_sink_records_without_rows_total", self.reader, "skipped")
+                self._count(SinkOutcome.SKIPPED)
 
-    async def _put_aside(self, record: SourceRecord, reason: str, detail: str, stop: asyncio.Event) -> None:
+    async def _put_aside(self, record: SourceRecord, reason: SinkOutcome, detail: str, stop: asyncio.Event) -> None:
         """Write a dead letter. It is on the broker before the record is committed."""
         headers = {
             "reason": reason,
@@ -188,33 +200,16 @@ class Sink:
             "%s: %s/%d@%d to the dead letters: %s: %s",
             *(self.reader, record.topic, record.partition, record.offset, reason, detail[:_REASON_LENGTH]),
         )
-        await self._patiently("dead_letter", lambda: self._dead_letters.put(record, headers), stop)
-        self._telemetry.count("spanloom_sink_records_without_rows_total", self.reader, "dead_letter")
+        await self._patience.call("write a dead letter", lambda: self._dead_letters.put(record, headers), stop)
+        self._count(reason)
+
+    def _count(self, outcome: SinkOutcome) -> None:
+        self._telemetry.count("spanloom_sink_records_without_rows_total", self.reader, outcome)
 
     async def _commit(self, positions: Mapping[Place, int]) -> None:
         try:
             await self._source.commit(positions)
         except TransientError as error:
             # The next commit covers this one, and reading again changes nothing.
-            self._telemetry.count("spanloom_sink_errors_total", self.reader)
+            self._telemetry.count("spanloom_sink_errors_total", self.reader, "transient")
             _log.warning("%s: %s", self.reader, error)
-
-    async def _patiently(self, doing: str, call: Callable[[], Awaitable[_T]], stop: asyncio.Event) -> _T:
-        """Call until it succeeds. Raises `RefusedRowsError` at once, `StoppedError` for a failure after `stop`."""
-        pause = self._limits.first_pause
-        while True:
-            try:
-                return await call()
-            except RefusedRowsError:
-                raise
-            except (TransientError, PermanentError) as error:
-                # Permanent but no row's fault (no table, no right): it needs a person, and nothing is lost till then.
-                self._telemetry.count("spanloom_sink_errors_total", self.reader)
-                if stop.is_set():
-                    raise StoppedError(str(error)) from error
-                _log.warning("%s: %s failed, trying again in %.2f s: %s", self.reader, doing, pause, error)
-            try:
-                async with asyncio.timeout(pause):
-                    await stop.wait()
-            except TimeoutError:
-                pause = min(2 * pause, self._limits.longest_pause)

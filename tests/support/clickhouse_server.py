@@ -3,8 +3,9 @@
     python -m tests.support.clickhouse_server --port 0 --path DIR
 
 Prints `{"port": ...}` when it listens on 127.0.0.1. Reads one JSON object a line from stdin, each the whole
-set of faults in force (`Faults`), and answers each with its statistics; ends when stdin ends. It speaks what
-clickhouse-connect speaks; statements run one after another.
+set of faults in force (`Faults`: what can go wrong, in one table), and answers each with its statistics; ends when
+stdin ends. A test says `server.set_faults(down=True)` and, for all is well again, `server.set_faults()`
+(tests/support/clickhouse.py). It speaks what clickhouse-connect speaks; statements run one after another.
 """
 
 import argparse
@@ -68,14 +69,20 @@ class Faults:
     down: bool = False  # connections are refused, open ones are closed
     delay: float = 0.0  # seconds before each statement
     status: int = 0  # every answer has this HTTP status and no word of ClickHouse
+    hang: bool = False  # requests are taken and not answered before the faults change; then they are done
+    insert_code: int = 0  # every insert fails with this code of ClickHouse (241: memory, 252: parts, 164: readonly ...)
+    large_code: int = 0  # inserts of more than `large` bytes fail with this code
+    large: int = 0
     refuse: str = ""  # inserts whose bytes contain this text are refused ...
     refuse_code: int = 117  # ... with this code
+    cut_inserts: int = 0  # so many inserts lose their connection in the middle of their bytes: nothing of them is done
     lose_answers: int = 0  # so many inserts are done, and the connection closed without an answer
 
 
 @dataclass
 class Statistics:
     inserts: Counter[str] = field(default_factory=Counter)  # statements by table, refused ones not
+    refused: int = 0  # inserts that a fault refused or cut
     statements: int = 0
 
 
@@ -131,8 +138,20 @@ class _Server(ThreadingHTTPServer):
 class _State:
     faults: Faults = field(default_factory=Faults)
     statistics: Statistics = field(default_factory=Statistics)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Condition = field(default_factory=threading.Condition)  # notified when the faults change
     answers_to_lose: int = 0
+    inserts_to_cut: int = 0
+
+    def change(self, faults: Faults) -> None:
+        with self.lock:
+            self.faults = faults
+            self.answers_to_lose, self.inserts_to_cut = faults.lose_answers, faults.cut_inserts
+            self.lock.notify_all()
+
+    def wait_while_hanging(self) -> Faults:
+        with self.lock:
+            self.lock.wait_for(lambda: not self.faults.hang)
+            return self.faults
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -156,12 +175,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         state = self.server.state
-        faults = state.faults
+        if "INSERT" in self.path and self._is_cut():
+            return
         try:
             body = self._body()
         except (RuntimeError, OSError, zlib.error) as error:
             self._fail(271, f"Code: 271. DB::Exception: cannot decompress: {error}. (CANNOT_DECOMPRESS)")
             return
+        faults = state.wait_while_hanging()
         if faults.down:
             self.close_connection = True
             return
@@ -194,8 +215,9 @@ class _Handler(BaseHTTPRequestHandler):
         statement = f"{query}\n".encode() + body if query else body
         if insert := _INSERT.match(statement):
             data = statement[insert.end() :]
-            if faults.refuse and faults.refuse.encode() in data:
-                self._fail(faults.refuse_code, f"Code: {faults.refuse_code}. DB::Exception: refused by the test. (X)")
+            if code := _refusal(faults, data):
+                state.statistics.refused += 1
+                self._fail(code, f"Code: {code}. DB::Exception: refused by the test. (X)")
                 return
             engine.insert(insert[1].decode(), insert[2].decode(), data, database, settings)
             table = insert[1].split()[2].decode().partition("(")[0].strip("`")
@@ -217,6 +239,18 @@ class _Handler(BaseHTTPRequestHandler):
             result = gzip.compress(result, compresslevel=1)
             headers["Content-Encoding"] = "gzip"
         self._send(HTTPStatus.OK, result, headers)
+
+    def _is_cut(self) -> bool:
+        """Whether this insert is one to cut; then some of its bytes were read and its connection is to be closed."""
+        state = self.server.state
+        with state.lock:
+            if state.inserts_to_cut <= 0:
+                return False
+            state.inserts_to_cut -= 1
+            state.statistics.refused += 1
+        self.rfile.read(10)
+        self.close_connection = True
+        return True
 
     def _fail(self, code: int, text: str) -> None:
         status = HTTPStatus.NOT_FOUND if code in _NOT_FOUND else HTTPStatus.INTERNAL_SERVER_ERROR
@@ -240,6 +274,15 @@ class _Handler(BaseHTTPRequestHandler):
             data = bytearray(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
         decode = self.decoders.get(self.headers.get("Content-Encoding", ""), bytes)
         return bytes(decode(bytes(data)))
+
+
+def _refusal(faults: Faults, data: bytes) -> int:
+    """The code with which an insert of these bytes fails; 0: it does not."""
+    if faults.insert_code:
+        return faults.insert_code
+    if faults.large and len(data) > faults.large:
+        return faults.large_code
+    return faults.refuse_code if faults.refuse and faults.refuse.encode() in data else 0
 
 
 def _form(headers: bytes, body: bytes) -> dict[str, str]:
@@ -290,14 +333,13 @@ def main() -> None:
     listener.open()
     _say({"port": listener.port})
     for line in sys.stdin:
-        state.faults = Faults(**json.loads(line))
-        state.answers_to_lose = state.faults.lose_answers
+        state.change(Faults(**json.loads(line)))
         if state.faults.down:
             listener.close()
         else:
             listener.open()
         statistics = state.statistics
-        _say({"inserts": statistics.inserts, "statements": statistics.statements})
+        _say({"inserts": statistics.inserts, "refused": statistics.refused, "statements": statistics.statements})
     listener.close()
     engine.close()
 

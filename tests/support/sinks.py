@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.shared.clickhouse import Columns, RefusedRowsError
+from services.shared.clickhouse import Columns
+from services.shared.clickhouse_errors import RefusedRowsError
 from services.shared.errors import TransientError
 from services.shared.records.source_record import Place, SourceRecord
+from tests.support.clock import SECOND, ManualClock
 
 
 def source_record(value: bytes | None, offset: int = 0, partition: int = 0, timestamp: int = 0) -> SourceRecord:
@@ -83,6 +85,8 @@ class FakeStore:
         self.rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         self.tokens: list[str] = []
         self.failures: list[Exception] = []
+        self.fault: Callable[[int], Exception | None] = lambda rows: None
+        """What an insert of so many rows raises; `None`: it goes in."""
         self.on_failure: Callable[[], None] = lambda: None
         self.largest = 0
 
@@ -91,6 +95,9 @@ class FakeStore:
             self._journal.events.append(("insert failed", table))
             self.on_failure()
             raise self.failures.pop(0)
+        if (fault := self.fault(len(next(iter(columns.values()))))) is not None:
+            self._journal.events.append(("insert failed", table))
+            raise fault
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         self.largest = max(self.largest, len(rows))
         if any(self._refuses(row) for row in rows):
@@ -100,6 +107,20 @@ class FakeStore:
         if token not in self.tokens:
             self.rows[table] += rows
         self.tokens.append(token)
+
+
+class Naps:
+    """Pauses that take no time but a clock's; they are remembered."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self.seconds: list[float] = []
+
+    async def __call__(self, seconds: float, stop: asyncio.Event) -> None:
+        await _turn_of_the_loop()
+        self.seconds.append(seconds)
+        if not stop.is_set():
+            self._clock.advance(round(seconds * SECOND))
 
 
 class FakeDeadLetters:

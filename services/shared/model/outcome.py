@@ -55,3 +55,12 @@ class EngineNote(StrEnum):
     LATE = "late"
     END_IGNORED = "end_ignored"
     IDENTITY_EVICTED = "identity_evicted"
+
+
+class SinkOutcome(StrEnum):
+    """What a sink did with a record of which it could not store every row: a dead letter, but for the last one."""
+
+    UNREADABLE = "unreadable"
+    INVALID_FIELD = "invalid_field"
+    REFUSED_ROW = "refused_row"
+    SKIPPED = "skipped"  # undecodable spans, whose dead letter `route` writes

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from services.shared.clickhouse import AsyncClickHouse, ClickHouse, RefusedRowsError, connect
+from services.shared.clickhouse import AsyncClickHouse, ClickHouse, connect
+from services.shared.clickhouse_errors import ERROR_NAMES, RefusedRowsError
 from services.shared.errors import PermanentError, SettingsError, TransientError
 from tests.support.clickhouse import ClickHouseServer
 
@@ -223,3 +224,9 @@ def test_user_password_and_database_are_read_from_the_url() -> None:
     assert (url.scheme, url.host, url.port, url.user, url.password, url.database) == (
         *("https", "host", 8443, "me", "p@ss/word", "my db"),
     )
+
+
+def test_our_names_of_error_codes_are_those_of_the_engine(client: ClickHouse) -> None:
+    known = client.query("SELECT number AS code, errorCodeToName(number) AS name FROM numbers(1100)")
+    names = {row["code"]: row["name"] for row in known}
+    assert {code: names.get(code) for code in ERROR_NAMES} == dict(ERROR_NAMES)

@@ -128,7 +128,8 @@ async def test_an_outage_of_clickhouse_and_lost_answers_change_nothing(
     settings, bootstrap, telemetry = settings_of(span_storage="off"), embedded_kafka.bootstrap, Telemetry()
 
     def errors() -> float:
-        return telemetry.registry.get_sample_value("spanloom_sink_errors_total", {"sink": "rollup-sink"}) or 0
+        labels = {"sink": "rollup-sink", "error": "transient"}
+        return telemetry.registry.get_sample_value("spanloom_sink_errors_total", labels) or 0
 
     async def failed() -> bool:
         return errors() >= 2

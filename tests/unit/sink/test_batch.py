@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from services.shared.model.outcome import SinkOutcome
 from services.shared.records.source_record import SourceRecord
 from services.sink.batch import Batch, batch_token, convert
 from services.sink.rows import Converted, Unreadable
@@ -53,7 +54,7 @@ def conversion(outcomes: dict[bytes, Converted]) -> Callable[[bytes, int], Conve
 
 
 def test_rows_are_sorted_by_table_and_know_their_record() -> None:
-    unreadable = Unreadable("reason", "detail", is_ours=True)
+    unreadable = Unreadable(SinkOutcome.UNREADABLE, "detail", is_ours=True)
     outcomes: dict[bytes, Converted] = {
         b"a": [("t", (1,)), ("u", (2,)), ("t", (3,))],
         b"b": unreadable,

@@ -1,94 +1,20 @@
 """A sink between fakes: what it promises, and in which order it does things."""
 
-import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from services.shared.errors import PermanentError, TransientError
+from services.shared.model.outcome import SinkOutcome
 from services.shared.records.rollups import encode_turns, encode_window
-from services.shared.records.source_record import SourceRecord
-from services.shared.room import BoundedRoom
-from services.shared.telemetry import Telemetry
-from services.sink.rows import TURNS, WINDOWS, Converted, Unreadable, rollup_rows
-from services.sink.sink import Limits, Sink
+from services.sink.patience import Pauses
+from services.sink.rows import TURNS, WINDOWS, Converted, Unreadable
+from services.sink.sink import Limits
 from tests.support.clock import SECOND, ManualClock
-from tests.support.eventually import eventually_async
 from tests.support.rollups import turn, window
-from tests.support.sinks import FakeDeadLetters, FakeSource, FakeStore, Journal, source_record
-
-IMPATIENT = Limits(flush_interval=0.0, first_pause=0.001, longest_pause=0.002)
-
-
-@dataclass
-class Bench:
-    """A sink with everything around it. It is told to stop when its source has no more."""
-
-    source: FakeSource
-    store: FakeStore
-    dead_letters: FakeDeadLetters
-    journal: Journal
-    room: BoundedRoom
-    telemetry: Telemetry
-    sink: Sink
-    stop: asyncio.Event
-
-    async def run(self, *, to_end: bool = False) -> None:
-        async with asyncio.timeout(20):
-            await self.sink.run(self.stop, to_end=to_end)
-
-    async def run_until(self, fact: Callable[[], object]) -> None:
-        """Let the sink run until `fact()` is true, then stop it."""
-        stop = asyncio.Event()
-        task = asyncio.ensure_future(self.sink.run(stop))
-
-        async def look() -> bool:
-            return bool(fact()) or task.done()
-
-        await eventually_async(look, within=20, what="the fact, or the end of the sink", every=0.001)
-        stop.set()
-        await task
-
-    def metric(self, name: str, **labels: str) -> float:
-        return self.telemetry.registry.get_sample_value(name, {"sink": "rollup-sink", **labels}) or 0
-
-
-def bench(
-    records: list[SourceRecord],
-    *,
-    limits: Limits = IMPATIENT,
-    refuses: Callable[[Any], bool] = lambda _: False,
-    conversion: Callable[[bytes, int], Converted] = rollup_rows,
-    clock: ManualClock | None = None,
-) -> Bench:
-    journal, stop, telemetry = Journal(), asyncio.Event(), Telemetry()
-    source = FakeSource(records, journal, at_end=stop.set)
-    store, dead_letters = FakeStore(journal, refuses), FakeDeadLetters(journal)
-    room = BoundedRoom({"rollups": frozenset({"rollup-sink"})})
-    sink = Sink(
-        "rollup-sink",
-        conversion,
-        scope="group",
-        source=source,
-        store=store,
-        dead_letters=dead_letters,
-        room=room,
-        clock=clock or ManualClock(),
-        telemetry=telemetry,
-        limits=limits,
-        service_version="1.2.3",
-    )
-    return Bench(source, store, dead_letters, journal, room, telemetry, sink, stop)
-
-
-def windows(count: int, start: int = 0) -> list[SourceRecord]:
-    return [
-        source_record(encode_window(window(f"s{number}", f"{number:016x}")), number)
-        for number in range(start, start + count)
-    ]
+from tests.support.sink_bench import bench, windows
+from tests.support.sinks import source_record
 
 
 async def test_windows_and_turns_go_to_their_tables() -> None:
@@ -143,12 +69,12 @@ async def test_a_batch_is_inserted_when_its_first_record_is_old_enough() -> None
 
 
 async def test_while_clickhouse_is_down_nothing_is_read_and_nothing_lost() -> None:
-    b = bench(windows(30), limits=Limits(rows=10, flush_interval=60, first_pause=0.001, longest_pause=0.002))
+    b = bench(windows(30), limits=Limits(rows=10, flush_interval=60, pauses=Pauses(0.001, 0.002)))
     b.store.failures = [TransientError("down")] * 50
     await b.run_until(lambda: len(b.store.rows[WINDOWS]) == 30)
     first_insert = b.journal.names().index("insert")
     assert b.journal.names()[:first_insert] == ["poll"] + ["insert failed"] * 50
-    assert b.metric("spanloom_sink_errors_total") == 50
+    assert b.metric("spanloom_sink_errors_total", error="transient") == 50
     assert not b.dead_letters.letters
 
 
@@ -195,7 +121,7 @@ async def test_of_a_refused_batch_all_rows_but_the_refused_ones_go_in() -> None:
         "service_version": "1.2.3",
     }
     assert b.source.committed == {("rollups", 0): 100}
-    assert b.metric("spanloom_sink_records_without_rows_total", outcome="dead_letter") == 2
+    assert b.metric("spanloom_sink_records_without_rows_total", outcome="refused_row") == 2
 
 
 async def test_halves_of_a_refused_batch_have_tokens_of_their_own() -> None:
@@ -215,7 +141,7 @@ async def test_a_dead_letter_is_written_before_its_record_is_committed_whatever_
 
 
 async def test_what_another_stage_dead_letters_is_only_counted() -> None:
-    b = bench(windows(2), conversion=lambda value, time: Unreadable("truncated", "", is_ours=False))
+    b = bench(windows(2), conversion=lambda value, time: Unreadable(SinkOutcome.SKIPPED, "", is_ours=False))
     await b.run()
     assert b.metric("spanloom_sink_records_without_rows_total", outcome="skipped") == 2
     assert b.source.committed == {("rollups", 0): 2}
