@@ -34,11 +34,17 @@ class Partition:
         self._committed = position
         self._checkpointed = clock.monotonic()
 
-    def fold(self, record: InputRecord) -> None:
-        """Apply the next record. One below the position was applied before and changes nothing."""
-        if record.offset >= self.position:
-            self.stage.fold(record)
-            self.position = record.offset + 1
+    def fold(self, record: InputRecord) -> bool:
+        """Apply the next record. One below the position was applied before and changes nothing.
+
+        False: only a part of it is applied (`Stage.fold`); call again with the same record.
+        """
+        if record.offset < self.position:
+            return True
+        if not self.stage.fold(record):
+            return False
+        self.position = record.offset + 1
+        return True
 
     @property
     def is_heavy(self) -> bool:

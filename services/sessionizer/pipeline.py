@@ -14,7 +14,9 @@ each window at a version. Both are pure (`Stage`); around them stand, from the o
     runner.py      one loop a stage: fetch, fold, checkpoint
     fetcher.py     bytes from Kafka                 changelog.py   states back from Kafka
     partition.py   one owned partition and its transaction
-    route_stage.py, window_stage.py, engine/        what it is all for
+    route_stage.py                                  what `route` does with a record
+    keyed_stage.py                                  what every stage with states does alike
+    window_stage.py, engine/                        what it is all for
 """
 
 from collections.abc import Callable
@@ -25,7 +27,7 @@ from services.sessionizer.engine.policy import Policy
 from services.sessionizer.route_stage import RouteStage
 from services.sessionizer.span_outputs import SessionSpansOutput
 from services.sessionizer.stage import Stage
-from services.sessionizer.window_stage import WindowStage
+from services.sessionizer.window_stage import window_stage
 from services.shared.kafka_topics import changelog_topic, dead_letter_topic
 from services.shared.otlp.rules import Rules
 from services.shared.settings import Settings
@@ -83,8 +85,8 @@ def window_definition(settings: Settings, counts: PartitionCounts, epoch: int) -
         source_timeout=settings.source_timeout,
     )
 
-    def build(partition: int) -> WindowStage:
-        return WindowStage(
+    def build(partition: int) -> Stage:
+        return window_stage(
             policy,
             partition=partition,
             rollups_topic=settings.rollups_topic,

@@ -60,7 +60,7 @@ class RouteStage:
     def restored(self) -> int | None:
         return None
 
-    def fold(self, record: InputRecord) -> None:
+    def fold(self, record: InputRecord) -> bool:
         value = record.value or b""
         request = decode_request(value)
         if len(value) > LARGE_RECORD_BYTES:
@@ -70,7 +70,7 @@ class RouteStage:
             self._dead_letters.append(self._dead_letter(record, value, request))
             self._dead_letter_bytes += len(value)
             self._watermark.heard(None, record.timestamp)
-            return
+            return True
         extraction = extract(request, record.timestamp, self._rules)
         self._counts["spanloom_records_total", "decoded"] += 1
         self._counts.update(extraction.counts)
@@ -79,6 +79,7 @@ class RouteStage:
         if self._trace_spans is not None and (extraction.bindings or extraction.waiting):
             self._trace_spans.add(record.timestamp, extraction.bindings, extraction.waiting)
         self._watermark.heard(extraction.latest_end, record.timestamp)
+        return True
 
     @property
     def backlog(self) -> int:

@@ -102,6 +102,8 @@ class StageRunner:
             return  # paused meanwhile: resume() fetches again from where the states stand
         self._looked_at = looked_at
         await self._fold(batches)
+        if not self._flowing.is_set():
+            return  # what is left of the batches was let go, so "caught up" is no longer true
         if self._clock.monotonic() >= self._next_checkpoint or any(p.is_heavy for p in self.owned.values()):
             await self._checkpoint()
 
@@ -110,12 +112,16 @@ class StageRunner:
         for number, records in batches.items():
             partition = self.owned[number]
             for record in records:
-                partition.fold(record)
-                if partition.is_heavy:
-                    await self._commit(partition)
-                if self._clock.monotonic() > slice_ends:
-                    await asyncio.sleep(0)
-                    slice_ends = self._clock.monotonic() + _SLICE
+                is_applied = False
+                while not is_applied:
+                    is_applied = partition.fold(record)
+                    if partition.is_heavy:
+                        await self._commit(partition)
+                    if self._clock.monotonic() > slice_ends:
+                        await asyncio.sleep(0)
+                        if not self._flowing.is_set():
+                            return  # paused: resume() fetches again from where the states stand
+                        slice_ends = self._clock.monotonic() + _SLICE
 
     async def _checkpoint(self, *, drain: bool = False) -> None:
         await asyncio.gather(*(self._commit(partition, drain=drain) for partition in self.owned.values()))
@@ -187,6 +193,7 @@ class StageRunner:
         for load in self._loading:
             load.cancel()
         async with self._lock:
+            await self._source.assign({})
             await self._checkpoint(drain=True)
             partitions, self.owned = list(self.owned.values()), {}
             for partition in partitions:

@@ -77,8 +77,13 @@ class Stage(Protocol):
     def restored(self) -> int | None:
         """End of the changelog: rebuild what is derived. Returns the position of the meta record, if any."""
 
-    def fold(self, record: InputRecord) -> None:
-        """Apply one record. Offsets rise; a record below the position is a bug of the caller."""
+    def fold(self, record: InputRecord) -> bool:
+        """Apply one record. Offsets rise; a record below the position is a bug of the caller.
+
+        False: only a part of it is applied, because it does very much. Call again with the same record
+        until it is True, with flushes in between as the backlog demands; no other record comes
+        before. The position stays at the record so long, and whoever takes over goes on with it.
+        """
 
     @property
     def backlog(self) -> int:

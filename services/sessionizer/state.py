@@ -1,4 +1,4 @@
-"""States as bytes: heads, pages, sets of identities and the meta record, and their changelog keys.
+"""States of `window` as bytes: heads, pages and sets of identities, and their changelog keys.
 
 Every value begins with the format's number; a worker reads its own format and older ones. A
 head's first bytes say when something is due, so that recovery fills the wheel without
@@ -14,15 +14,13 @@ from services.sessionizer.engine.spans import SpanSet
 from services.sessionizer.engine.totals import Totals
 from services.sessionizer.engine.turn import Turn
 from services.sessionizer.engine.turn_store import Page, SetName, TurnStore
-from services.sessionizer.engine.watermark import PartitionTime, Source
 from services.sessionizer.engine.window import Window
-from services.shared.errors import PermanentError
+from services.sessionizer.meta import check_format
 from services.shared.model.rollup import CloseReason
 from services.shared.model.span import ModelCall
 from services.shared.records.packed import pack, unpack
 
 FORMAT = 1
-META_KEY = b"meta"
 _OPEN, _UNSENT = 1, 2
 _HEADER = struct.Struct(">BBq")  # format, flags, deadline
 _NAME = struct.Struct(">H")
@@ -37,14 +35,6 @@ class Header(NamedTuple):
     is_open: bool
     is_unsent: bool
     deadline: int
-
-
-class Meta(NamedTuple):
-    """The meta record of a partition: the position is the next offset to fold."""
-
-    epoch: int
-    position: int
-    time: PartitionTime
 
 
 def window_prefix(session: bytes, window: bytes) -> bytes:
@@ -69,7 +59,7 @@ def head_names(key: bytes) -> tuple[bytes, bytes] | None:
 
 def header(data: bytes) -> Header:
     form, flags, deadline = _HEADER.unpack_from(data)
-    _check(form)
+    check_format(form, FORMAT)
     return Header(bool(flags & _OPEN), bool(flags & _UNSENT), deadline)
 
 
@@ -114,7 +104,7 @@ def encode_page(page: Page) -> bytes:
 
 
 def decode_page(data: bytes) -> Page:
-    _check(data[0])
+    check_format(data[0], FORMAT)
     page: Page = {}
     for fields in unpack(memoryview(data)[1:]):
         turn = Turn.__new__(Turn)
@@ -132,23 +122,8 @@ def encode_set(spans: SpanSet) -> bytes:
 
 
 def decode_set(data: bytes) -> SpanSet:
-    _check(data[0])
+    check_format(data[0], FORMAT)
     return _span_set(unpack(memoryview(data)[1:]))
-
-
-def encode_meta(meta: Meta) -> bytes:
-    time = meta.time
-    sources = {name: (source.watermark, source.heard_at) for name, source in time.sources.items()}
-    fields = [meta.epoch, meta.position, time.watermark, time.log_time, time.timestamp, sources, time.source_count]
-    return bytes((FORMAT,)) + pack([*fields, time.counted_at])
-
-
-def decode_meta(data: bytes, source_timeout: int) -> Meta:
-    _check(data[0])
-    epoch, position, watermark, log_time, timestamp, sources, count, counted_at = unpack(memoryview(data)[1:])
-    heard = {name: Source(*source) for name, source in sources.items()}
-    time = PartitionTime(source_timeout, watermark, log_time, timestamp, heard, count, counted_at)
-    return Meta(epoch, position, time)
 
 
 _LIFE = (
@@ -184,8 +159,3 @@ def _span_set(fields: Any) -> SpanSet:  # noqa: ANN401 - what msgpack gives
     ids, calls, children, weight = fields
     found = {call[:_TWIN_LENGTH]: ModelCall(*call[_TWIN_LENGTH:]) for call in calls}
     return SpanSet(ids, found, set(children), weight)
-
-
-def _check(form: int) -> None:
-    if form != FORMAT:
-        raise PermanentError(f"a state in the changelog has format {form}, this worker reads {FORMAT}: upgrade it")

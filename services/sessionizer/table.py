@@ -61,10 +61,18 @@ class SessionTable:
             self._used[name] = session
         return session
 
-    def deadline(self, name: WindowName) -> int | None:
-        """The stored deadline of a window whose session is not in use; else None."""
-        data = None if name[0] in self._used else self._data.get(state.window_prefix(*name))
+    def deadline(self, name: WindowName, snapshot_interval: int) -> int | None:
+        """When something must be done about a held window; None when it is gone."""
+        session = self._used.get(name[0])
+        if session is not None:
+            deadlines = (window.deadline(snapshot_interval) for window in session.windows if window.id == name[1])
+            return next(deadlines, None)
+        data = self._data.get(state.window_prefix(*name))
         return None if data is None else state.header(data).deadline
+
+    def size(self, name: WindowName) -> int:
+        """Bytes of the stored head of a window, pages and sets apart; 0 where nothing is stored."""
+        return len(self._data.get(state.window_prefix(*name), b""))
 
     def window(self, name: WindowName) -> tuple[Session, Window] | None:
         """A held window, with its session, which is in use from now on. None when the window is gone."""

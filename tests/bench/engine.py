@@ -13,11 +13,18 @@ from time import process_time
 from psutil import Process
 
 from services.sessionizer.engine.policy import Policy
+from services.sessionizer.keyed_stage import KeyedStage
 from services.sessionizer.stage import InputRecord, Moment
-from services.sessionizer.window_stage import WindowStage
+from services.sessionizer.window_stage import window_stage
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import Dimensions, SpanFacts
-from services.shared.records.session_spans import SpanGroup, WatermarkRecord, encode_spans, encode_watermark
+from services.shared.records.session_spans import (
+    SpanGroup,
+    SpansRecord,
+    WatermarkRecord,
+    encode_spans,
+    encode_watermark,
+)
 from tests.support.spans import SECOND, T0, call, facts
 
 _SPANS = 100_000
@@ -67,8 +74,8 @@ def records(length: int, total: int) -> Iterator[tuple[bytes, int]]:
             yield value, max(item.end for items in groups.values() for item in items)
 
 
-def new_stage() -> WindowStage:
-    stage = WindowStage(Policy(), partition=0, rollups_topic="rollups", rollups_partitions=1)
+def new_stage() -> KeyedStage[SpansRecord]:
+    stage = window_stage(Policy(), partition=0, rollups_topic="rollups", rollups_partitions=1)
     stage.restored()
     return stage
 

@@ -1,4 +1,4 @@
-"""Runs a `WindowStage` through a log as the edge does: checkpoints, crashes, restarts, and what readers see of it."""
+"""Runs the `window` stage through a log as the edge does: checkpoints, crashes, restarts, what readers see."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 
 from services.sessionizer.engine.policy import Policy
-from services.sessionizer.stage import Flush, InputRecord, Moment, Output
-from services.sessionizer.window_stage import WindowStage
+from services.sessionizer.keyed_stage import KeyedStage
+from services.sessionizer.stage import Flush, InputRecord, Moment, Output, Stage
+from services.sessionizer.window_stage import window_stage
 from services.shared.model.live import LiveUpdate
 from services.shared.model.session_key import SessionKey
 from services.shared.records import rollups
@@ -125,8 +126,8 @@ class StageRun:
         self.stage = self._new_stage()
         self.stage.restored()
 
-    def _new_stage(self) -> WindowStage:
-        return WindowStage(
+    def _new_stage(self) -> KeyedStage[SpansRecord]:
+        return window_stage(
             self.policy,
             partition=0,
             rollups_topic=TOPIC,
@@ -140,7 +141,7 @@ class StageRun:
         value = encode_spans(record.groups) if isinstance(record, SpansRecord) else encode_watermark(record)
         kafka_record = InputRecord(offset=len(self.folded), timestamp=timestamp, key=None, value=value)
         self.folded.append(kafka_record)
-        self.stage.fold(kafka_record)
+        fold(self.stage, kafka_record)
         return kafka_record.offset
 
     def prepare(self, *, drain: bool = False) -> Flush:
@@ -169,7 +170,7 @@ class StageRun:
         self.stage.restore(entries[len(entries) // 2 :])
         position = self.stage.restored()
         for record in self.folded[position or 0 :]:
-            self.stage.fold(record)
+            fold(self.stage, record)
 
     def restart(self, policy: Policy) -> Published:
         """A clean stop and start of embedded mode: the state in one file, the log anew, the next epoch."""
@@ -185,6 +186,12 @@ class StageRun:
         self.stage.restore(entries)
         assert not self.stage.restored()
         return published
+
+
+def fold(stage: Stage, record: InputRecord) -> None:
+    """All of a record, whatever it takes."""
+    while not stage.fold(record):
+        pass
 
 
 def compact(entries: Iterable[tuple[bytes, bytes | None]]) -> list[tuple[bytes, bytes | None]]:

@@ -45,13 +45,14 @@ class EchoStage:
     def restored(self) -> int | None:
         return len(self.folded) or None
 
-    def fold(self, item: InputRecord) -> None:
+    def fold(self, item: InputRecord) -> bool:
         assert item.value is not None
         if item.value == b"broken":
             raise ZeroDivisionError("a bug")
         self.folded.append(item.offset)
         self.backlog = HEAVY if item.value == b"heavy" else self.backlog
         self._waiting.append(Output("out", 0, None, item.value))
+        return True
 
     def flush(self, moment: Moment) -> Flush:
         self.moments.append(moment)

@@ -21,6 +21,8 @@ LONGER: dict[str, str] = {"services/shared/semconv.py": "one table, data and not
 
 PURE = (
     "services/sessionizer/engine",
+    "services/sessionizer/keyed_stage.py",
+    "services/sessionizer/meta.py",
     "services/sessionizer/publication.py",
     "services/sessionizer/route_stage.py",
     "services/sessionizer/source_watermark.py",

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from services.sessionizer import state
+from services.sessionizer import meta, state
 from services.sessionizer.engine.policy import Policy
 from services.sessionizer.engine.session import Effects, Now, Session
 from services.sessionizer.engine.spans import SpanSet
@@ -121,15 +121,15 @@ def test_keys_are_distinct_whatever_the_names() -> None:
         key for prefix in prefixes for key in (prefix, state.page_key(prefix, 1), state.set_key(prefix, (b"a" * 16, 1)))
     ]
     assert len(set(keys)) == len(keys)
-    assert state.META_KEY not in keys
+    assert meta.META_KEY not in keys
 
 
 def test_the_meta_record_comes_back() -> None:
     time = PartitionTime(600 * SECOND)
     time.advance(T0)
     time.hear("otlp_spans/0", T0 - SECOND, 2)
-    meta = state.Meta(3, 2**40, time)
-    again = state.decode_meta(state.encode_meta(meta), 600 * SECOND)
+    written = meta.Meta(3, 2**40, time)
+    again = meta.decode_meta(meta.encode_meta(written), 600 * SECOND)
     assert (again.epoch, again.position) == (3, 2**40)
     assert again.time.sources == {"otlp_spans/0": Source(T0 - SECOND, T0)}
     assert (again.time.watermark, again.time.log_time, again.time.source_count) == (NO_WATERMARK, T0, 2)

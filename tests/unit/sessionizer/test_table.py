@@ -7,6 +7,7 @@ import msgpack
 from services.sessionizer import state, table
 from services.sessionizer.engine.policy import Policy
 from services.sessionizer.stage import Flush
+from services.sessionizer.window_stage import Windows
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import Dimensions, SpanFacts
 from services.shared.records.session_spans import SpanGroup, SpansRecord, WatermarkRecord
@@ -20,6 +21,12 @@ RECORDS = Path(__file__).parent / "data" / "state-1.bin"
 KEY = SessionKey("shop", "long")
 SMALL = 64_000
 _LONG_POLICY = Policy(max_spans=1_000_000, max_duration=10**18)
+
+
+def table_of(stage_run: StageRun) -> table.SessionTable:
+    windows = stage_run.stage.states
+    assert isinstance(windows, Windows)
+    return windows._table
 
 
 def sizes(flush: Flush) -> list[int]:
@@ -82,7 +89,7 @@ def test_a_session_that_100000_records_touch_is_in_the_wheel_once() -> None:
             run.pass_time(at - 10 * SECOND + each)
         if number % 50 == 0:
             run.flush()
-        assert len(run.stage_run.stage._table.wheel) == 1
+        assert len(table_of(run.stage_run).wheel) == 1
 
 
 def test_sessions_stay_decoded_only_up_to_a_limit_and_with_few_turns() -> None:
@@ -95,7 +102,7 @@ def test_sessions_stay_decoded_only_up_to_a_limit_and_with_few_turns() -> None:
         if number % 100 == 99:
             stage_run.flush()
     stage_run.flush()
-    kept = stage_run.stage._table._kept
+    kept = table_of(stage_run)._kept
     assert len(kept) == table.KEPT_SESSIONS
     for session in kept.values():
         for window in session.windows:

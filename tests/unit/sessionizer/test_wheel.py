@@ -8,72 +8,110 @@ from services.sessionizer.wheel import Wheel
 
 SECOND = 10**9
 
+Entry = tuple[str]
+A, B = ("a",), ("b",)
+
+
+class Filed:
+    """A wheel of entries with the deadline of each; an entry is due by the one it was filed for last."""
+
+    def __init__(self) -> None:
+        self.wheel: Wheel[Entry] = Wheel()
+        self.deadlines: dict[Entry, int] = {}
+
+    def file(self, deadline: int, entry: Entry) -> None:
+        self.deadlines[entry] = deadline
+        self.wheel.file(deadline, entry)
+
+    def sweep(self, time: int) -> list[Entry]:
+        """All that is due at `time`."""
+        due = []
+        while (entry := self.wheel.next_due(time, self.deadlines.get)) is not None:
+            due.append(entry)
+        return due
+
 
 @pytest.mark.parametrize("deadline", [0, 1, 5 * SECOND - 1, 5 * SECOND, -3 * SECOND, -1])
-def test_an_entry_is_handed_out_as_soon_as_time_is_greater_than_its_deadline(deadline: int) -> None:
-    wheel: Wheel[str] = Wheel()
-    wheel.file(deadline, "a")
-    assert wheel.pop(deadline + 1) == ["a"]
-    assert wheel.pop(deadline + 10 * SECOND) == []
-
-
-def test_an_entry_of_a_later_second_stays() -> None:
-    wheel: Wheel[str] = Wheel()
-    wheel.file(5 * SECOND, "a")
-    assert wheel.pop(5 * SECOND) == []
-    assert wheel.pop(5 * SECOND + 1) == ["a"]
+def test_an_entry_is_due_as_soon_as_time_is_greater_than_its_deadline(deadline: int) -> None:
+    filed = Filed()
+    filed.file(deadline, A)
+    assert filed.sweep(deadline) == []
+    assert filed.sweep(deadline + 1) == [A]
+    assert filed.sweep(deadline + 10 * SECOND) == []
 
 
 @pytest.mark.parametrize("deadlines", [(1, 2), (2, 1), (1, 1), (3, 2, 1), (1, 3, 2)])
-def test_an_entry_filed_for_several_deadlines_is_handed_out_once_at_the_earliest(deadlines: tuple[int, ...]) -> None:
-    wheel: Wheel[str] = Wheel()
+def test_an_entry_filed_for_several_deadlines_is_due_once_by_the_last_of_them(deadlines: tuple[int, ...]) -> None:
+    filed = Filed()
     for deadline in deadlines:
-        wheel.file(deadline * SECOND, "a")
-    assert len(wheel) == 1
-    assert wheel.pop(SECOND) == []
-    assert wheel.pop(SECOND + 1) == ["a"]
-    assert wheel.pop(10 * SECOND) == []
-    assert len(wheel) == 0
+        filed.file(deadline * SECOND, A)
+    assert len(filed.wheel) == 1
+    assert filed.sweep(deadlines[-1] * SECOND) == []
+    assert filed.sweep(deadlines[-1] * SECOND + 1) == [A]
+    assert filed.sweep(10 * SECOND) == []
+    assert len(filed.wheel) == 0
 
 
-def test_a_discarded_entry_is_not_handed_out() -> None:
-    wheel: Wheel[str] = Wheel()
-    wheel.file(SECOND, "a")
-    wheel.file(SECOND, "b")
-    wheel.discard("a")
-    wheel.discard("never filed")
-    assert wheel.pop(2 * SECOND) == ["b"]
+def test_an_entry_that_was_discarded_or_is_gone_is_not_due() -> None:
+    filed = Filed()
+    for entry in (A, B, ("c",)):
+        filed.file(SECOND, entry)
+    filed.wheel.discard(A)
+    filed.wheel.discard(("never filed",))
+    del filed.deadlines[B]
+    assert filed.sweep(2 * SECOND) == [("c",)]
 
 
-def test_an_entry_filed_again_while_time_stands_still_is_handed_out_again_later() -> None:
-    wheel: Wheel[str] = Wheel()
-    wheel.file(5 * SECOND + 500, "a")
-    assert wheel.pop(5 * SECOND + 1) == ["a"]  # its second has begun, its deadline is not passed
-    wheel.file(5 * SECOND + 500, "a")
-    assert wheel.pop(5 * SECOND + 501) == ["a"]
+def test_entries_come_by_the_second_of_their_deadline_then_by_name_however_they_were_filed() -> None:
+    filed = Filed()
+    filed.file(SECOND, A)
+    filed.file(7 * SECOND, A)  # still filed for the first second
+    filed.file(7 * SECOND + 5, ("z",))
+    filed.file(7 * SECOND + 9, B)
+    filed.file(3 * SECOND, ("y",))
+    assert filed.sweep(10 * SECOND) == [("y",), A, B, ("z",)]
+
+
+def test_what_is_filed_while_a_sweep_goes_on_waits_for_the_next_one() -> None:
+    filed = Filed()
+    filed.file(SECOND, A)
+    filed.file(5 * SECOND, B)
+    assert filed.wheel.next_due(9 * SECOND, filed.deadlines.get) == A
+    filed.file(2 * SECOND, A)
+    filed.file(5 * SECOND, B)
+    filed.file(20 * SECOND, ("later",))
+    assert len(filed.wheel) == 3
+    assert filed.sweep(9 * SECOND) == [B]
+    assert filed.sweep(9 * SECOND) == [A]
+    assert filed.sweep(21 * SECOND) == [("later",)]
 
 
 def test_a_jump_over_years_costs_no_more_than_what_is_due() -> None:
-    wheel: Wheel[int] = Wheel()
-    wheel.file(0, 1)
-    wheel.file(4_000_000_000 * SECOND, 2)
-    assert wheel.pop(2_000_000_000 * SECOND) == [1]
-    assert wheel.pop(2**63) == [2]
+    filed = Filed()
+    filed.file(0, A)
+    filed.file(4_000_000_000 * SECOND, B)
+    assert filed.sweep(2_000_000_000 * SECOND) == [A]
+    assert filed.sweep(2**63) == [B]
 
 
-def test_buckets_come_in_order_and_nothing_is_lost_or_early_by_more_than_a_second() -> None:
+def test_everything_is_due_once_when_its_time_has_passed() -> None:
     random = Random(4)
-    wheel: Wheel[int] = Wheel()
-    time, filed, seen = 0, 0, []
-    for _ in range(2_000):
+    filed = Filed()
+    time = entries = 0
+    seen: list[Entry] = []
+    for number in range(3_000):
         if random.random() < 0.6:
-            wheel.file(deadline := time + random.randrange(100 * SECOND), deadline)
-            filed += 1
+            filed.file(time + random.randrange(100 * SECOND), (f"{number}",))
+            entries += 1
+        elif random.random() < 0.3 and (again := filed.deadlines.keys() - set(seen)):
+            filed.file(time + random.randrange(200 * SECOND), min(again))
         else:
             time += random.randrange(3 * SECOND)
-            due = wheel.pop(time)
-            assert all(deadline // SECOND * SECOND < time for deadline in due)
-            assert [deadline // SECOND for deadline in due] == sorted(deadline // SECOND for deadline in due)
+            due = filed.sweep(time)
+            assert all(filed.deadlines[entry] < time for entry in due)
+            assert due == sorted(due, key=lambda entry: (filed.deadlines[entry] // SECOND, entry))
             seen += due
-    seen += wheel.pop(2**63)
-    assert len(seen) == filed
+            left = filed.deadlines.keys() - set(seen)
+            assert all(filed.deadlines[entry] >= time for entry in left)
+    seen += filed.sweep(2**63)
+    assert len(seen) == len(set(seen)) == entries

@@ -7,7 +7,7 @@ import pytest
 
 from services.sessionizer.engine.policy import Policy
 from services.sessionizer.stage import Flush, InputRecord, Moment
-from services.sessionizer.window_stage import WindowStage
+from services.sessionizer.window_stage import window_stage
 from services.shared.model.session_key import SessionKey
 from services.shared.records import rollups
 from services.shared.records.session_spans import SpanGroup, SpansRecord, UnreadableRecordError, encode_spans
@@ -128,7 +128,7 @@ def test_every_rollup_fits_the_schema_and_is_keyed_by_its_session() -> None:
 
 @pytest.mark.parametrize(("partition", "expected"), [(0, 0), (2, 2), (3, 0), (7, 1)])
 def test_rollups_go_to_the_partition_of_the_input_modulo_those_of_the_topic(partition: int, expected: int) -> None:
-    stage = WindowStage(Policy(), partition=partition, rollups_topic="r", rollups_partitions=3)
+    stage = window_stage(Policy(), partition=partition, rollups_topic="r", rollups_partitions=3)
     stage.restored()
     stage.fold(InputRecord(0, T0, None, encode_spans([SpanGroup(KEY, T0, (span(1, 0),))])))
     flush = stage.flush(Moment(T0, caught_up=False))

@@ -5,11 +5,18 @@ from random import Random
 import pytest
 
 from services.sessionizer.engine.policy import Policy
+from services.sessionizer.keyed_stage import KeyedStage
 from services.sessionizer.stage import Flush, InputRecord, Moment
-from services.sessionizer.window_stage import WindowStage
+from services.sessionizer.window_stage import window_stage
 from services.shared.model.session_key import SessionKey
 from services.shared.records import rollups
-from services.shared.records.session_spans import SpanGroup, WatermarkRecord, encode_spans, encode_watermark
+from services.shared.records.session_spans import (
+    SpanGroup,
+    SpansRecord,
+    WatermarkRecord,
+    encode_spans,
+    encode_watermark,
+)
 from tests.support.session_run import GAP, KEY, POLICY, end_of, span
 from tests.support.spans import SECOND, T0, call
 from tests.support.stage_run import compact
@@ -17,8 +24,8 @@ from tests.support.stage_run import compact
 KEYS = [KEY, SessionKey("shop", "s2"), SessionKey("voice", "")]
 
 
-def stage(*, epoch: int = 1, policy: Policy = POLICY) -> WindowStage:
-    return WindowStage(policy, partition=0, rollups_topic="r", rollups_partitions=1, epoch=epoch)
+def stage(*, epoch: int = 1, policy: Policy = POLICY) -> KeyedStage[SpansRecord]:
+    return window_stage(policy, partition=0, rollups_topic="r", rollups_partitions=1, epoch=epoch)
 
 
 def busy_log() -> list[InputRecord]:
@@ -39,7 +46,7 @@ def busy_log() -> list[InputRecord]:
     return log
 
 
-def flush_of(worker: WindowStage, *, drain: bool = False) -> Flush:
+def flush_of(worker: KeyedStage[SpansRecord], *, drain: bool = False) -> Flush:
     return worker.flush(Moment(T0, caught_up=False, drain=drain))
 
 
