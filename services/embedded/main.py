@@ -21,7 +21,7 @@ from services.shared.health import Health
 from services.shared.http import Server
 from services.shared.kafka import SpanProducer
 from services.shared.kafka_topics import partition_counts, topic_specs
-from services.shared.live import LiveView, lifetime
+from services.shared.live import READ_TIMEOUT, LiveView, lifetime
 from services.shared.room import BoundedRoom, Unlimited
 from services.shared.settings import Settings
 from services.shared.telemetry import Telemetry
@@ -52,6 +52,7 @@ class EmbeddedProcess:
         neighbours: Neighbours,
         counts: dict[str, int],
         live: LiveView,
+        live_reader: LiveView,
         producer: SpanProducer,
         log: EmbeddedLog | None,
         room: BoundedRoom | None,
@@ -81,7 +82,7 @@ class EmbeddedProcess:
             timeout=settings.gateway_timeout / _SECOND,
         )
         store = ClickHouseStore(neighbours.store)
-        app = build_app(store, live, telemetry, clock, routers=[gateway], ready=self.is_ready)
+        app = build_app(store, live_reader, telemetry, clock, routers=[gateway], ready=self.is_ready)
         self._server = Server(app, settings.host, settings.port)
 
     @classmethod
@@ -90,8 +91,11 @@ class EmbeddedProcess:
         neighbours = await start_neighbours(settings, stack)
         counts = await partition_counts(neighbours.bootstrap, [spec.name for spec in topic_specs(settings)])
         longest = max(settings.gap, *settings.gap_by_project.values(), 0)
-        live = LiveView(neighbours.redis_url, SystemClock(), lifetime(longest, settings.allowed_lateness))
+        seconds = lifetime(longest, settings.allowed_lateness)
+        live = LiveView(neighbours.redis_url, SystemClock(), seconds)
+        live_reader = LiveView(neighbours.redis_url, SystemClock(), seconds, timeout=READ_TIMEOUT)
         stack.push_async_callback(live.close)
+        stack.push_async_callback(live_reader.close)
         producer = SpanProducer(
             neighbours.bootstrap,
             settings.spans_topic,
@@ -102,7 +106,7 @@ class EmbeddedProcess:
         await producer.start()
         room = _room(settings) if neighbours.has_own_log else None
         log = await _begin_log(settings, neighbours, room) if room is not None else None
-        return cls(settings, neighbours, counts, live, producer, log, room, telemetry)
+        return cls(settings, neighbours, counts, live, live_reader, producer, log, room, telemetry)
 
     def is_ready(self) -> bool:
         """Whether spans that are taken now become sessions at once."""

@@ -1,5 +1,6 @@
 """What the routes have in common: parameters, answers and errors."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -10,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from services.query_api import ids
 from services.query_api.reader import Reader
+from services.shared.telemetry import Telemetry
 
 MOST = 1000  # sessions or turns an answer; clients ask for at most 100 and follow the cursor
 _TEXT: dict[str, Any] = {"content": {"text/plain": {"schema": {"type": "string"}}}}
@@ -21,7 +23,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 _LIVE_HEADER = {
     "x-spanloom-live": {
-        "description": "`missing` when Redis did not answer: values are then as ClickHouse has them.",
+        "description": "`missing` when Redis did not answer: values are then as ClickHouse has them. The body says"
+        " `is_live_missing`, too.",
         "schema": {"type": "string"},
     }
 }
@@ -70,6 +73,17 @@ def bad_cursor(cursor: str) -> HTTPException:
     return HTTPException(422, f"Invalid cursor format: {cursor}")
 
 
-def json_answer(body: object, reader: Reader) -> Response:
-    headers = {} if reader.is_live else {"x-spanloom-live": "missing"}
-    return Response(orjson.dumps(body), media_type="application/json", headers=headers)
+class Answers:
+    """Makes answers, and counts those without live values."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    def json(self, body: Mapping[str, object], reader: Reader) -> Response:
+        """`body`, which says so when live values are missing from it; else it is exactly what Phoenix answers."""
+        headers = {}
+        if not reader.is_live:
+            body = {**body, "is_live_missing": True}
+            headers["x-spanloom-live"] = "missing"
+            self._telemetry.count("spanloom_live_missing_total")
+        return Response(orjson.dumps(body), media_type="application/json", headers=headers)

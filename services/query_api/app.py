@@ -6,6 +6,7 @@ from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import PlainTextResponse
 
 import services
+from services.query_api.answers import Answers
 from services.query_api.project_routes import project_router
 from services.query_api.reader import LiveReader
 from services.query_api.session_routes import session_router
@@ -49,8 +50,9 @@ def build_app(
         license_info={"name": "Apache-2.0"},
     )
     add_edge(app, telemetry, clock)
-    app.include_router(project_router(store, live))
-    app.include_router(session_router(store, live))
+    answers = Answers(telemetry)
+    app.include_router(project_router(store, live, answers))
+    app.include_router(session_router(store, live, answers))
     app.include_router(monitor_router(telemetry, readiness))
     for router in routers:
         app.include_router(router)

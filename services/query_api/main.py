@@ -9,7 +9,7 @@ from services.shared.clock import SystemClock
 from services.shared.errors import SettingsError
 from services.shared.health import Health
 from services.shared.http import serve
-from services.shared.live import LiveView, lifetime
+from services.shared.live import READ_TIMEOUT, LiveView, lifetime
 from services.shared.settings import Settings
 from services.shared.telemetry import Telemetry
 
@@ -37,4 +37,4 @@ async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, hea
 def make_live_view(settings: Settings, clock: SystemClock) -> LiveView:
     """The live view of these settings: a session stays as long as the engine can hold it."""
     gap = max(settings.gap, *settings.gap_by_project.values(), 0)
-    return LiveView(settings.redis_url, clock, lifetime(gap, settings.allowed_lateness))
+    return LiveView(settings.redis_url, clock, lifetime(gap, settings.allowed_lateness), timeout=READ_TIMEOUT)

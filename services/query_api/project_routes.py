@@ -8,11 +8,11 @@ from starlette.exceptions import HTTPException
 from services.query_api import ids, shapes
 from services.query_api.answers import (
     MOST,
+    Answers,
     Cursor,
     Limit,
     ProjectIdentifier,
     bad_cursor,
-    json_answer,
     no_project,
     part,
     responses,
@@ -21,7 +21,7 @@ from services.query_api.reader import LiveReader, Reader
 from services.query_api.store import Store
 
 
-def project_router(store: Store, live: LiveReader | None) -> APIRouter:
+def project_router(store: Store, live: LiveReader | None, answers: Answers) -> APIRouter:
     """Projects, and the sessions of one."""
     router = APIRouter(tags=["projects"])
 
@@ -44,7 +44,7 @@ def project_router(store: Store, live: LiveReader | None) -> APIRouter:
         if name_contains:
             names = [name for name in names if name_contains.casefold() in name.casefold()]
         shown, next_cursor = part(names, cursor, limit)
-        return json_answer({"data": [shapes.project_data(name) for name in shown], "next_cursor": next_cursor}, reader)
+        return answers.json({"data": [shapes.project_data(name) for name in shown], "next_cursor": next_cursor}, reader)
 
     @router.get(
         "/v1/projects/{project_identifier}",
@@ -57,7 +57,7 @@ def project_router(store: Store, live: LiveReader | None) -> APIRouter:
         name = ids.project_of(project_identifier)
         if name is None or not await reader.has_project(name):
             raise no_project(project_identifier)
-        return json_answer({"data": shapes.project_data(name)}, reader)
+        return answers.json({"data": shapes.project_data(name)}, reader)
 
     @router.get(
         "/v1/projects/{project_identifier}/sessions",
@@ -85,7 +85,7 @@ def project_router(store: Store, live: LiveReader | None) -> APIRouter:
         if not page.sessions and not await reader.has_project(name):
             raise no_project(project_identifier)
         next_cursor = None if page.next is None else ids.position_cursor(page.next)
-        return json_answer(
+        return answers.json(
             {"data": [shapes.session_data(s) for s in page.sessions], "next_cursor": next_cursor}, reader
         )
 

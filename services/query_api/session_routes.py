@@ -5,14 +5,14 @@ from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from services.query_api import ids, shapes
-from services.query_api.answers import Cursor, Limit, OfProject, SessionIdentifier, json_answer, part, responses
+from services.query_api.answers import Answers, Cursor, Limit, OfProject, SessionIdentifier, part, responses
 from services.query_api.reader import LiveReader, Reader
 from services.query_api.session import Session
 from services.query_api.store import Store
 from services.shared.http import PHOENIX_VERSION
 
 
-def session_router(store: Store, live: LiveReader | None) -> APIRouter:
+def session_router(store: Store, live: LiveReader | None, answers: Answers) -> APIRouter:
     """One session, and the version that clients ask for before anything else."""
     router = APIRouter(tags=["sessions"])
 
@@ -34,7 +34,7 @@ def session_router(store: Store, live: LiveReader | None) -> APIRouter:
     async def session(session_identifier: SessionIdentifier, project_identifier: OfProject = None) -> Response:
         reader = Reader(store, live)
         found = await _find(reader, session_identifier, project_identifier)
-        return json_answer({"data": shapes.session_data(found)}, reader)
+        return answers.json({"data": shapes.session_data(found)}, reader)
 
     @router.get(
         "/v1/sessions/{session_identifier}/summary",
@@ -45,7 +45,7 @@ def session_router(store: Store, live: LiveReader | None) -> APIRouter:
     async def summary(session_identifier: SessionIdentifier, project_identifier: OfProject = None) -> Response:
         reader = Reader(store, live)
         found = await _find(reader, session_identifier, project_identifier)
-        return json_answer({"data": shapes.session_summary(found)}, reader)
+        return answers.json({"data": shapes.session_summary(found)}, reader)
 
     @router.get(
         "/v1/sessions/{session_identifier}/turns",
@@ -63,7 +63,7 @@ def session_router(store: Store, live: LiveReader | None) -> APIRouter:
         found = await _find(reader, session_identifier, project_identifier)
         by_trace = {turn.trace_id: turn for turn in found.turns}
         shown, next_cursor = part(list(by_trace), cursor, limit)
-        return json_answer(
+        return answers.json(
             {"data": [shapes.turn_data(by_trace[trace_id]) for trace_id in shown], "next_cursor": next_cursor}, reader
         )
 

@@ -4,6 +4,8 @@
 `TurnData` are ours: times with nanoseconds, money as decimal strings of US dollars.
 """
 
+from typing import NotRequired
+
 from typing_extensions import TypedDict
 
 from services.query_api import ids
@@ -125,29 +127,35 @@ class TurnData(TypedDict):
     output: str
 
 
-class ProjectBody(TypedDict):
+class Body(TypedDict):
+    """`is_live_missing` is there, and true, when Redis did not answer: values are then as ClickHouse has them."""
+
+    is_live_missing: NotRequired[bool]
+
+
+class ProjectBody(Body):
     data: ProjectData
 
 
-class ProjectsBody(TypedDict):
+class ProjectsBody(Body):
     data: list[ProjectData]
     next_cursor: str | None
 
 
-class SessionBody(TypedDict):
+class SessionBody(Body):
     data: SessionData
 
 
-class SessionsBody(TypedDict):
+class SessionsBody(Body):
     data: list[SessionData]
     next_cursor: str | None
 
 
-class SummaryBody(TypedDict):
+class SummaryBody(Body):
     data: SessionSummary
 
 
-class TurnsBody(TypedDict):
+class TurnsBody(Body):
     data: list[TurnData]
     next_cursor: str | None
 

@@ -11,6 +11,7 @@ from services.shared.errors import TransientError
 from services.shared.telemetry import Telemetry
 
 _WAITING = 32  # batches of one checkpoint each; a Redis that is this far behind shows old values anyway
+_WAITING_BYTES = 8 << 20  # of all of them; a single larger batch waits alone
 _LAST_PATIENCE = 3.0  # seconds that a stop waits for Redis
 _log = logging.getLogger(__name__)
 
@@ -21,6 +22,9 @@ class LiveWriter(Protocol):
     async def apply(self, updates: Sequence[LiveUpdate]) -> None:
         """Raises `TransientError` when Redis does not take them."""
 
+    def doubt(self, updates: Sequence[LiveUpdate]) -> None:
+        """These will never be applied."""
+
 
 class LiveFeed:
     """Hands updates over in order from a bounded queue; what does not fit is dropped and counted."""
@@ -29,13 +33,17 @@ class LiveFeed:
         self._writer, self._telemetry = writer, telemetry
         self._queue: asyncio.Queue[Sequence[LiveUpdate]] = asyncio.Queue(_WAITING)
         self._failing = False
+        self._waiting_bytes = 0
 
     def put(self, updates: Sequence[LiveUpdate]) -> None:
         """Never waits, never fails."""
-        try:
-            self._queue.put_nowait(updates)
-        except asyncio.QueueFull:
+        size = _size(updates)
+        if self._queue.full() or (self._waiting_bytes and self._waiting_bytes + size > _WAITING_BYTES):
+            self._writer.doubt(updates)
             self._telemetry.count("spanloom_live_errors_total", by=len(updates))
+            return
+        self._waiting_bytes += size
+        self._queue.put_nowait(updates)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -50,6 +58,7 @@ class LiveFeed:
                 self._failing = True
             else:
                 self._failing = False
+            self._waiting_bytes -= _size(updates)
             self._queue.task_done()
 
     async def drained(self) -> None:
@@ -57,3 +66,7 @@ class LiveFeed:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_PATIENCE):
                 await self._queue.join()
+
+
+def _size(updates: Sequence[LiveUpdate]) -> int:
+    return sum(len(data) for update in updates for part in (update.windows, update.turns) for data in part.values())

@@ -25,6 +25,9 @@ class NoLiveView:
     async def apply(self, updates: Sequence[LiveUpdate]) -> None:
         """Forget them."""
 
+    def doubt(self, updates: Sequence[LiveUpdate]) -> None:
+        """Nobody reads them."""
+
 
 async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, health: Health) -> None:
     """Work until `stop` is set, then drain.

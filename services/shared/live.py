@@ -12,6 +12,7 @@ shared leave by the time of their last write. Freshness is all that is ever lost
 the rules by which readers combine both are in `services/query_api/live_merge.py`.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from services.shared.circuit import CircuitBreaker
 from services.shared.clock import Clock
 from services.shared.errors import TransientError
 from services.shared.model.live import LiveSession, LiveUpdate, Position
@@ -30,7 +32,11 @@ SECOND = 10**9
 MARGIN = 600 * SECOND
 """How much longer than the engine the live view remembers a session: watermarks may stand still for a while."""
 
-_TIMEOUT = 1.0  # seconds; a reader's clients give up after 5, and ClickHouse has the answer anyway
+READ_TIMEOUT = 0.25
+"""Seconds for each answer of Redis to a reader: its clients wait, and ClickHouse has the answer anyway."""
+
+_WRITE_TIMEOUT = 1.0  # nobody waits for a write, and a checkpoint's can be large
+_ANSWERS = 4  # so many timeouts a read may take in all: a large answer comes in parts
 _CHUNK = 1000
 _MOST_UNSURE = 100_000  # sessions; over that, starting with an empty view is cheaper than remembering them
 _FORGET = """
@@ -49,12 +55,26 @@ def lifetime(gap_ns: int, allowed_lateness_ns: int) -> int:
 
 
 class LiveView:
-    """Reads and writes of the live view. Every method raises `TransientError` when Redis does not answer in time."""
+    """Reads and writes of the live view. Every method raises `TransientError` when Redis does not answer in time.
 
-    def __init__(self, url: str, clock: Clock, ttl_seconds: int, prefix: str = "spanloom") -> None:
-        self._redis = Redis.from_url(url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT)
+    While it does not, most calls fail at once (`CircuitBreaker`): a request does not wait for a
+    Redis of which another has just learnt that it hangs.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        clock: Clock,
+        ttl_seconds: int,
+        prefix: str = "spanloom",
+        *,
+        timeout: float = _WRITE_TIMEOUT,
+    ) -> None:
+        self._redis = Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)
         self._clock, self._ttl, self._prefix = clock, ttl_seconds, prefix.encode()
-        self._unsure: set[SessionKey] = set()
+        self._patience = _ANSWERS * timeout
+        self._circuit = CircuitBreaker("Redis", clock)
+        self._unsure: set[SessionKey] | None = set()  # None: every session
 
     async def apply(self, updates: Sequence[LiveUpdate]) -> None:
         """Write all of `updates` or nothing, in order.
@@ -64,23 +84,28 @@ class LiveView:
         """
         if not updates:
             return
-        keys = {SessionKey(update.project, update.session_id) for update in updates}
         try:
-            async with _redis_errors("writing live values"):
-                if len(self._unsure) > _MOST_UNSURE:
-                    await self.clear()
-                    self._unsure.clear()
-                if stale := self._unsure & keys:
+            async with self._redis_errors("writing live values"):
+                if self._unsure is None:
+                    await self._delete_all()
+                elif stale := self._unsure & _keys(updates):
                     await self._delete(stale)
                 await self._write(updates)
         except TransientError:
-            self._unsure |= keys
+            self.doubt(updates)
             raise
-        self._unsure -= keys
+        self._unsure = set() if self._unsure is None else self._unsure - _keys(updates)
+
+    def doubt(self, updates: Sequence[LiveUpdate]) -> None:
+        """These will not be applied: from now on nobody knows what Redis has of their sessions, as after a failure."""
+        if self._unsure is not None:
+            self._unsure |= _keys(updates)
+            if len(self._unsure) > _MOST_UNSURE:
+                self._unsure = None
 
     async def sessions(self, keys: Sequence[SessionKey]) -> dict[SessionKey, LiveSession]:
         """What is known of these sessions; those without a live window are absent."""
-        async with _redis_errors("reading live sessions"):
+        async with self._reading("reading live sessions"):
             pipeline = self._redis.pipeline(transaction=False)
             for key in keys:
                 pipeline.hgetall(self._windows_key(key))
@@ -108,7 +133,7 @@ class LiveView:
         offset = 0
         low, high = (end, start) if descending else (start, end)
         bounds = ("-inf" if low is None else _score(low), "+inf" if high is None else _score(high))
-        async with _redis_errors("listing live sessions"):
+        async with self._reading("listing live sessions"):
             while len(found) < limit:
                 chunk = cast(
                     "list[tuple[bytes, float]]",
@@ -134,20 +159,18 @@ class LiveView:
 
     async def projects(self) -> list[str]:
         """Projects with live sessions, sorted."""
-        async with _redis_errors("listing live projects"):
+        async with self._reading("listing live projects"):
             return await self._fresh(self._key(b"p"))
 
     async def projects_of(self, session_id: str) -> list[str]:
         """Projects that have a live session of this id, sorted."""
-        async with _redis_errors("looking up a live session"):
+        async with self._reading("looking up a live session"):
             return await self._fresh(self._key(b"s", session_id.encode()))
 
     async def clear(self) -> None:
         """Forget everything: for a start that goes on without the states these values came from."""
-        async with _redis_errors("clearing live values"):
-            keys = [key async for key in self._redis.scan_iter(match=self._prefix + b":*", count=_CHUNK)]
-            for start in range(0, len(keys), _CHUNK):
-                await self._redis.unlink(*keys[start : start + _CHUNK])
+        async with self._redis_errors("clearing live values"):
+            await self._delete_all()
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -190,11 +213,29 @@ class LiveView:
             pipeline.expire(self._key(b"p"), self._ttl)
         await pipeline.execute()
 
+    async def _delete_all(self) -> None:
+        keys = [key async for key in self._redis.scan_iter(match=self._prefix + b":*", count=_CHUNK)]
+        for start in range(0, len(keys), _CHUNK):
+            await self._redis.unlink(*keys[start : start + _CHUNK])
+
     async def _delete(self, keys: Iterable[SessionKey]) -> None:
         for key in keys:
             windows_key = self._windows_key(key)
             ids = await cast("Awaitable[list[bytes]]", self._redis.hkeys(windows_key))
             await self._redis.delete(windows_key, *(self._turns_key(key, _text(id_)) for id_ in ids))
+
+    @asynccontextmanager
+    async def _redis_errors(self, doing: str) -> AsyncIterator[None]:
+        with self._circuit.calling():
+            try:
+                yield
+            except (RedisError, OSError) as error:
+                raise TransientError(f"Redis: {doing}: {type(error).__name__}: {error}") from error
+
+    @asynccontextmanager
+    async def _reading(self, doing: str) -> AsyncIterator[None]:
+        async with self._redis_errors(doing), asyncio.timeout(self._patience):
+            yield
 
     async def _fresh(self, key: bytes) -> list[str]:
         oldest = self._clock.now() // SECOND - self._ttl
@@ -211,6 +252,10 @@ class LiveView:
         return self._key(b"t", b"%b:%b" % (key.encode(), window_id.encode()))
 
 
+def _keys(updates: Sequence[LiveUpdate]) -> set[SessionKey]:
+    return {SessionKey(update.project, update.session_id) for update in updates}
+
+
 def _by_window(turns: dict[str, bytes]) -> dict[str, dict[str, bytes]]:
     grouped: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
     for id_, data in turns.items():
@@ -225,11 +270,3 @@ def _score(position: Position) -> int:
 
 def _text(data: bytes) -> str:
     return data.decode()
-
-
-@asynccontextmanager
-async def _redis_errors(doing: str) -> AsyncIterator[None]:
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise TransientError(f"Redis: {doing}: {type(error).__name__}: {error}") from error

@@ -98,6 +98,9 @@ METRICS: Mapping[str, MetricDefinition] = {
         "gauge", "Processing time minus the timestamp of the last record inserted.", ("sink",)
     ),
     # HTTP
+    "spanloom_live_missing_total": MetricDefinition(
+        "counter", "Answers of the API without live values, because Redis did not answer."
+    ),
     "spanloom_http_requests_total": MetricDefinition("counter", "Requests answered.", ("route", "status")),
     "spanloom_http_request_seconds": MetricDefinition("histogram", "Time to answer a request.", ("route",), _SECONDS),
     "spanloom_gateway_spans_total": MetricDefinition(

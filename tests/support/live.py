@@ -29,7 +29,7 @@ class FakeLiveView:
     async def apply(self, updates: Sequence[LiveUpdate]) -> None:
         keys = {SessionKey(update.project, update.session_id) for update in updates}
         if self.is_down:
-            self._unsure |= keys
+            self.doubt(updates)
             raise TransientError("writing live values: Redis is down")
         for key in self._unsure & keys:
             self._windows.pop(key, None)
@@ -49,6 +49,9 @@ class FakeLiveView:
                 seen = update.first_seen_at // 1000 * 1000
                 self._seen[key] = min(seen, self._seen.get(key, seen)) if self._is_fresh(key) else seen
                 self._written[key] = self._clock.now()
+
+    def doubt(self, updates: Sequence[LiveUpdate]) -> None:
+        self._unsure |= {SessionKey(update.project, update.session_id) for update in updates}
 
     async def sessions(self, keys: Sequence[SessionKey]) -> dict[SessionKey, LiveSession]:
         self._check()

@@ -122,13 +122,27 @@ async def test_an_open_session_is_there_before_clickhouse_has_it(api: Setup) -> 
     assert [p["name"] for p in (await api.get("/v1/projects")).json()["data"]] == ["p1", "default"]
 
 
-async def test_without_redis_answers_say_so(api: Setup) -> None:
-    api.store.add(window())
-    assert "x-spanloom-live" not in (await api.get("/v1/sessions/s1")).headers
-    api.live.is_down = True
-    for path in ("/v1/sessions/s1", "/v1/projects/p1/sessions", "/v1/projects", "/v1/sessions/s1/turns"):
-        assert (await api.get(path)).headers["x-spanloom-live"] == "missing", path
+async def test_without_redis_answers_say_so_in_a_field_and_in_a_header(api: Setup) -> None:
+    api.store.add(window(), turn())
+    bodies: dict[str, type] = {
+        "/v1/sessions/s1": shapes.SessionBody,
+        "/v1/sessions/s1/summary": shapes.SummaryBody,
+        "/v1/sessions/s1/turns": shapes.TurnsBody,
+        "/v1/projects": shapes.ProjectsBody,
+        "/v1/projects/p1/sessions": shapes.SessionsBody,
+    }
+    for path, shape in bodies.items():
+        api.live.is_down = False
+        fresh = await api.get(path)
+        assert "x-spanloom-live" not in fresh.headers
+        assert "is_live_missing" not in fresh.json(), "with Redis an answer is what Phoenix answers, and nothing else"
+        api.live.is_down = True
+        answer = await api.get(path)
+        assert answer.headers["x-spanloom-live"] == "missing", path
+        assert answer.json() == {**fresh.json(), "is_live_missing": True}
+        TypeAdapter(shape).validate_python(answer.json(), strict=True)
     await api.get("/readyz")
+    assert "spanloom_live_missing_total 5.0" in (await api.get("/metrics")).text
 
 
 async def test_without_clickhouse_clients_are_asked_to_come_again(api: Setup) -> None:

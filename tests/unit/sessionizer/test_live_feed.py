@@ -14,6 +14,7 @@ class Redis:
 
     def __init__(self) -> None:
         self.taken: list[LiveUpdate] = []
+        self.doubted: list[LiveUpdate] = []
         self.answers = True
         self.held = asyncio.Event()
         self.held.set()
@@ -23,6 +24,9 @@ class Redis:
         if not self.answers:
             raise TransientError("no answer")
         self.taken += updates
+
+    def doubt(self, updates: Sequence[LiveUpdate]) -> None:
+        self.doubted += updates
 
 
 def errors(telemetry: Telemetry) -> float:
@@ -65,3 +69,26 @@ async def test_a_redis_that_hangs_costs_a_bounded_number_of_updates_in_memory() 
         feed.put([UPDATE])
     kept = 1_000 - errors(telemetry)
     assert 0 < kept < 100
+    assert len(redis.doubted) == errors(telemetry), "the writer must hear which updates never come"
+
+
+async def test_a_redis_that_hangs_costs_a_bounded_number_of_bytes_in_memory() -> None:
+    redis, telemetry = Redis(), Telemetry()
+    redis.held.clear()
+    feed = LiveFeed(redis, telemetry)
+    large = LiveUpdate("shop", "s-1", 0, windows={"w": bytes(1 << 20)})
+    for _ in range(100):
+        feed.put([large])
+    kept = 100 - errors(telemetry)
+    assert 0 < kept <= 8
+
+
+async def test_a_batch_larger_than_the_limit_is_handed_over_when_nothing_else_waits() -> None:
+    redis, telemetry = Redis(), Telemetry()
+    feed = LiveFeed(redis, telemetry)
+    huge = LiveUpdate("shop", "s-1", 0, windows={"w": bytes(20 << 20)})
+    running = asyncio.ensure_future(feed.run())
+    feed.put([huge])
+    await feed.drained()
+    running.cancel()
+    assert redis.taken == [huge]

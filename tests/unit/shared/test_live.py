@@ -11,7 +11,7 @@ from services.shared.errors import TransientError
 from services.shared.live import LiveView, lifetime
 from services.shared.model.live import LiveUpdate, Position
 from services.shared.model.session_key import SessionKey
-from tests.support.clock import ManualClock
+from tests.support.clock import SECOND, ManualClock
 from tests.support.live import FakeLiveView, update
 from tests.support.redis import redis_server
 from tests.support.rollups import at, turn, usage, window
@@ -203,6 +203,7 @@ async def test_after_a_failed_write_older_values_of_the_session_do_not_come_back
         with pytest.raises(TransientError):  # says that w1 is gone, but nobody hears it
             await view.apply([LiveUpdate("p1", "s1", at(0), removed=(window().window_id,))])
         hidden.rename(socket)
+        clock.advance(SECOND)
         await view.apply([update([window(window_id="w2")])])
         assert list((await view.sessions([S1]))[S1].windows) == [window(window_id="w2").window_id]
         await view.close()
@@ -210,3 +211,23 @@ async def test_after_a_failed_write_older_values_of_the_session_do_not_come_back
 
 def test_the_lifetime_is_longer_than_a_window_is_held() -> None:
     assert lifetime(1800 * 10**9, 3600 * 10**9) == 1800 + 3600 + 600
+
+
+async def test_updates_that_were_dropped_on_the_way_leave_no_older_values_behind(view: AnyView) -> None:
+    await view.apply([update([window(window_id="w1")], [turn(window_id="w1")])])
+    view.doubt([LiveUpdate("p1", "s1", at(0), removed=("w1".ljust(16, "0"),))])
+    await view.apply([update([window(window_id="w2")])])
+    assert list((await view.sessions([S1]))[S1].windows) == [window(window_id="w2").window_id]
+
+
+async def test_an_outage_of_any_length_is_remembered_in_bounded_memory_and_older_values_do_not_come_back(
+    redis_url: str, clock: ManualClock
+) -> None:
+    view = LiveView(redis_url, clock, TTL, prefix="long")
+    await view.apply([update([window(window_id="w1")])])
+    view.doubt([LiveUpdate("p1", f"other-{number}", 0) for number in range(150_000)])
+    assert not view._unsure, "the names of all sessions are kept"
+    await view.apply([update([window("s2")])])
+    assert await view.sessions([S1]) == {}
+    assert len(await view.sessions([SessionKey("p1", "s2")])) == 1
+    await view.close()
