@@ -30,6 +30,7 @@ from services.sessionizer.stage import Stage
 from services.sessionizer.window_stage import window_stage
 from services.shared.kafka_topics import changelog_topic, dead_letter_topic
 from services.shared.otlp.rules import Rules
+from services.shared.prices.price_book import price_book
 from services.shared.settings import Settings
 
 PartitionCounts = dict[str, int]
@@ -53,6 +54,7 @@ def route_definition(settings: Settings, counts: PartitionCounts) -> StageDefini
         session_id_attributes=settings.session_id_attributes,
         project_attributes=settings.project_attributes,
         max_future=settings.max_future,
+        prices=price_book(settings.prices_file),
     )
 
     def build(partition: int) -> RouteStage:

@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from services.shared.clickhouse_url import ClickHouseUrl
 from services.shared.errors import SettingsError
+from services.shared.prices.price_file import PriceFileError, read_prices
 
 _UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h|d)?")
@@ -125,6 +126,7 @@ class Settings(BaseSettings):
     project_attributes: Names = Field(
         (), description="Resource attributes read for the project after `openinference.project.name`."
     )
+    prices_file: str = Field("", description="TOML file of prices that come before those of genai-prices.")
 
     # the worker
     epoch: int = Field(
@@ -184,6 +186,16 @@ class Settings(BaseSettings):
         except SettingsError as error:
             raise ValueError(str(error)) from error
         return url
+
+    @field_validator("prices_file")
+    @classmethod
+    def _check_prices_file(cls, file: str) -> str:
+        try:
+            if file:
+                read_prices(Path(file))
+        except PriceFileError as error:
+            raise ValueError(f"cannot be used: {error}") from error
+        return file
 
     @field_validator("redis_url")
     @classmethod

@@ -41,6 +41,17 @@ METRICS: Mapping[str, MetricDefinition] = {
         "Spans by the attribute their session id came from (`trace`: another span of the trace).",
         ("attribute",),
     ),
+    "spanloom_model_calls_total": MetricDefinition(
+        "counter",
+        "Model calls by where their cost comes from: `span` (its own attributes), `file` (`prices_file`), "
+        "`library` (genai-prices), or `unpriced`.",
+        ("cost",),
+    ),
+    "spanloom_unpriced_calls_total": MetricDefinition(
+        "counter",
+        "Model calls without a known cost, by model. After 100 models of a worker: `other`.",
+        ("model",),
+    ),
     # window: sessions
     "spanloom_windowed_spans_total": MetricDefinition(
         "counter", "Spans that reached a window, by outcome: `added` or what the engine did instead.", ("outcome",)

@@ -116,7 +116,7 @@ class _RecordReader:
             name if len(name) <= MAX_NAME_LENGTH else name[:MAX_NAME_LENGTH],
             is_error,
             kind is Kind.TOOL,
-            model_call(values, ranks, kind),
+            model_call(values, ranks, kind, start, self._rules.prices, self._counts),
             dimensions,
             previews[0],
             previews[1],

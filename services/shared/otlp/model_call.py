@@ -18,6 +18,7 @@ from services.shared.otlp.plan import (
     TOTAL,
     TOTAL_COST,
 )
+from services.shared.otlp.pricing import Cost, Counts, PriceBook, Usage
 from services.shared.otlp.span_kind import KINDS, MODEL_CALLS, Kind
 from services.shared.semconv import TABLE, Meaning
 
@@ -37,30 +38,39 @@ def span_kind(values: list[Any], ranks: list[int]) -> Kind | None:
     return None if word is None else _KINDS_BY_RANK[ranks[KIND]].get(word.lower(), Kind.UNKNOWN)
 
 
-def model_call(values: list[Any], ranks: list[int], kind: Kind | None) -> ModelCall | None:
-    """A model call by its kind; without any kind by having a model and usage."""
-    prompt, completion, total = values[PROMPT], values[COMPLETION], values[TOTAL]
+def model_call(
+    values: list[Any], ranks: list[int], kind: Kind | None, start: int, prices: PriceBook, counts: Counts
+) -> ModelCall | None:
+    """A model call by its kind; without any kind by having a model and usage.
+
+    It costs what the span says, else what `prices` say about its `start` (ns). Counted in `counts`.
+    """
+    model, prompt, completion, total = values[MODEL], values[PROMPT], values[COMPLETION], values[TOTAL]
     if kind not in MODEL_CALLS and (
-        kind is not None or values[MODEL] is None or (prompt is None and completion is None and total is None)
+        kind is not None or model is None or (prompt is None and completion is None and total is None)
     ):
         return None
     if values[CACHE_READ] or values[CACHE_WRITE] or values[REASONING]:
         named = _sum(prompt, completion)
         prompt, completion = _with_cached(values, ranks, prompt), _with_reasoning(values, ranks, completion)
         if total == named:
-            total = None
+            total = _sum(prompt, completion)
+    usage = Usage(prompt, completion, total, values[CACHE_READ], values[CACHE_WRITE], values[REASONING])
+    stated = Cost(values[PROMPT_COST], values[COMPLETION_COST], _total_cost(values, ranks))
+    provider = values[PROVIDER] or ""
+    cost = prices.cost(stated, usage, model or "", provider, start, counts)
     return ModelCall(
-        values[MODEL] or "",
+        model or "",
         prompt,
         completion,
         _sum(prompt, completion) if total is None else total,
-        values[CACHE_READ],
-        values[CACHE_WRITE],
-        values[REASONING],
-        values[PROMPT_COST],
-        values[COMPLETION_COST],
-        _total_cost(values, ranks),
-        values[PROVIDER] or "",
+        usage.cache_read,
+        usage.cache_write,
+        usage.reasoning,
+        cost.prompt,
+        cost.completion,
+        cost.total,
+        provider,
     )
 
 

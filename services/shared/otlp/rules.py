@@ -1,9 +1,10 @@
 """What of the settings decides how spans are read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from services.shared.model.span import PREVIEW_LENGTH
+from services.shared.otlp.pricing import NO_PRICES, PriceBook
 
 
 class Resolve(StrEnum):
@@ -30,3 +31,4 @@ class Rules:
     max_future: int = 600 * 10**9
     preview_length: int = PREVIEW_LENGTH
     resolve: Resolve = Resolve.OFF
+    prices: PriceBook = field(default=NO_PRICES, compare=False)

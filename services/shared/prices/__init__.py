@@ -1,0 +1,1 @@
+"""Price lists: the data of genai-prices, and a file that overrides it."""
