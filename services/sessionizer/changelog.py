@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
 from services.shared.errors import TransientError
 
@@ -45,7 +45,10 @@ async def read_changelog(bootstrap: str, group: str, topic: str, partition: int)
     reader = await loop.run_in_executor(None, _reader, bootstrap, group)
     where = TopicPartition(topic, partition, OFFSET_BEGINNING)
     try:
-        bounds = await loop.run_in_executor(None, partial(reader.get_watermark_offsets, where, timeout=_TIMEOUT))
+        try:
+            bounds = await loop.run_in_executor(None, partial(reader.get_watermark_offsets, where, timeout=_TIMEOUT))
+        except KafkaException as fault:
+            raise TransientError(f"asking the end of {topic}/{partition}: {fault}") from fault
         if bounds is None or OFFSET_INVALID in bounds:
             raise TransientError(f"the broker did not tell the end of {topic}/{partition} within {_TIMEOUT:.0f} s")
         await loop.run_in_executor(None, reader.assign, [where])
@@ -74,6 +77,8 @@ async def committed_position(bootstrap: str, group: str, topic: str, partition: 
     try:
         where = [TopicPartition(topic, partition)]
         (answer,) = await loop.run_in_executor(None, partial(reader.committed, where, timeout=_TIMEOUT))
+    except KafkaException as error:
+        raise TransientError(f"asking the committed offset of {topic}/{partition}: {error}") from error
     finally:
         await loop.run_in_executor(None, reader.close)
     if answer.error is not None:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from services.sessionizer.stage import InputRecord
 from services.shared.errors import PermanentError, TransientError
@@ -19,6 +19,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _PATIENCE = 0.1  # seconds to wait for records; also how long a revoke may have to wait for the lock
+_TIMEOUT = 30.0  # seconds
 _RECORDS = 200  # of one fetch; a record may be large, so this bounds memory
 
 
@@ -78,11 +79,19 @@ class Fetcher:
         return batches
 
     async def bounds(self, partition: int) -> tuple[int, int]:
-        """First and next offset of the partition's log, asked from the broker."""
+        """First and next offset of the partition's log, asked from the broker.
+
+        Raises `TransientError` when it does not tell within 30 s.
+        """
         where = TopicPartition(self._topic, partition)
-        bounds: tuple[int, int] | None = await self._call(self._consumer.get_watermark_offsets, where, 30.0)
+        try:
+            # The topic may have been extended since librdkafka last looked.
+            await self._call(self._consumer.list_topics, self._topic, _TIMEOUT)
+            bounds: tuple[int, int] | None = await self._call(self._consumer.get_watermark_offsets, where, _TIMEOUT)
+        except KafkaException as error:
+            raise TransientError(f"asking the bounds of {self._topic}/{partition}: {error}") from error
         if bounds is None or OFFSET_INVALID in bounds:
-            raise TransientError(f"the broker did not tell the bounds of {self._topic}/{partition} within 30 s")
+            raise TransientError(f"the broker did not tell the bounds of {self._topic}/{partition}")
         return bounds
 
     async def close(self) -> None:

@@ -3,23 +3,15 @@
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
-from services.sessionizer.engine.policy import Policy
-from tests.support.installation import Installation
-from tests.support.kafka.apache import ApacheKafka
-from tests.support.otlp import HOUR, MINUTE
+from tests.support.otlp import HOUR
 from tests.support.traffic import Traffic, make_traffic
-from tests.support.worker_group import WorkerGroup, in_parts
+from tests.support.worker_group import POLICY, StartGroup, in_parts
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
-PARTITIONS = 4
-POLICY = Policy(gap=10 * MINUTE, allowed_lateness=24 * HOUR)
 NOTHING = {"route": 0, "window": 0}
 FENCED = "a newer owner has taken over"
 SLOW_RECOVERY = (sys.executable, "-m", "tests.support.slow_recovery")
@@ -32,31 +24,6 @@ def traffic() -> Traffic:
     return make_traffic(
         seed=4, sessions=300, spans=6_000, begin=begin, length=3 * HOUR, gap=POLICY.gap, largest_batch=25
     )
-
-
-StartGroup = Callable[..., WorkerGroup]
-
-
-@pytest.fixture
-def start_group(kafka: ApacheKafka, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartGroup]:
-    """Makes the installation of the test; settings by name."""
-    with ExitStack() as installations:
-
-        def start(*, partitions: int = PARTITIONS, **settings: str) -> WorkerGroup:
-            chosen = {
-                "topic_partitions": str(partitions),
-                "gap": f"{POLICY.gap}ns",
-                "allowed_lateness": f"{POLICY.allowed_lateness}ns",
-                "idle_after": "2s",
-                "checkpoint_interval": "200ms",
-                "kafka_session_timeout": "10s",
-                **settings,
-            }
-            name = request.node.name.removeprefix("test_")[:60]
-            made = installations.enter_context(Installation(tmp_path, name, kafka.bootstrap, **chosen))
-            return WorkerGroup(made, partitions)
-
-        yield start
 
 
 def test_more_workers_than_partitions_and_rebalances_one_right_after_the_other_change_nothing(

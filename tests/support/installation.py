@@ -137,6 +137,11 @@ class Installation:
 
 def send(bootstrap: str, topic: str, records: Iterable[bytes], partitions: int, first: int = 0) -> None:
     """Write records, acknowledged, one after another to the partitions in turn, beginning at number `first`."""
+    send_to(bootstrap, topic, ((number % partitions, value) for number, value in enumerate(records, first)))
+
+
+def send_to(bootstrap: str, topic: str, records: Iterable[tuple[int, bytes]]) -> None:
+    """Write (partition, value) records, acknowledged."""
     faults: list[KafkaError] = []
 
     def hear(error: KafkaError | None, message: Message) -> None:
@@ -144,9 +149,10 @@ def send(bootstrap: str, topic: str, records: Iterable[bytes], partitions: int, 
         if error is not None:
             faults.append(error)
 
-    producer = Producer({"bootstrap.servers": bootstrap, "message.max.bytes": 64 << 20, "linger.ms": 5, "acks": "all"})
-    for number, value in enumerate(records, first):
-        producer.produce(topic, value, partition=number % partitions, on_delivery=hear)
+    options = {"message.max.bytes": 64 << 20, "linger.ms": 5, "acks": "all", "log_level": 2}
+    producer = Producer({"bootstrap.servers": bootstrap, **options})
+    for partition, value in records:
+        producer.produce(topic, value, partition=partition, on_delivery=hear)
         producer.poll(0)
     left = producer.flush(60.0)
     assert not left, f"{left} records were not acknowledged"

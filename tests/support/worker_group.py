@@ -4,22 +4,56 @@ Without ClickHouse: `session_rollups` is read as a sink reads it.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from services.sessionizer.engine.policy import Policy
 from tests.support.comparison import assert_equal_to_reference
 from tests.support.eventually import eventually
-from tests.support.installation import SPANLOOM, Installation, Service, send
+from tests.support.installation import SPANLOOM, Installation, Service, send, send_to
+from tests.support.kafka.apache import ApacheKafka
 from tests.support.kafka.log import committed_offset, read_all
+from tests.support.otlp import HOUR, MINUTE
 from tests.support.reference import reference_windows
 from tests.support.traffic import Traffic
 
 Row = dict[str, Any]
 
+POLICY = Policy(gap=10 * MINUTE, allowed_lateness=24 * HOUR)
+"""Of the workers that `start_group` starts, unless a test says otherwise."""
+
 STAGES = ("route", "window")
+
+StartGroup = Callable[..., "WorkerGroup"]
+"""`start_group(partitions=4, **settings)`."""
+
+
+@pytest.fixture
+def start_group(kafka: ApacheKafka, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartGroup]:
+    """Makes the installation of a test on the shared broker; its processes end with the test."""
+    with ExitStack() as installations:
+
+        def start(*, partitions: int = 4, broker: ApacheKafka = kafka, **settings: str) -> WorkerGroup:
+            chosen = {
+                "topic_partitions": str(partitions),
+                "gap": f"{POLICY.gap}ns",
+                "allowed_lateness": f"{POLICY.allowed_lateness}ns",
+                "idle_after": "2s",
+                "checkpoint_interval": "200ms",
+                "kafka_session_timeout": "10s",
+                **settings,
+            }
+            name = request.node.name.removeprefix("test_")[:60]
+            made = installations.enter_context(Installation(tmp_path, name, broker.bootstrap, **chosen))
+            return WorkerGroup(made, partitions)
+
+        yield start
 
 
 def in_parts(records: Sequence[bytes], count: int) -> list[Sequence[bytes]]:
@@ -28,10 +62,11 @@ def in_parts(records: Sequence[bytes], count: int) -> list[Sequence[bytes]]:
 
 
 class WorkerGroup:
-    """`partitions` of every topic, until a test extends `otlp_spans`."""
+    """`partitions` of the spans topic; every other topic has as many until `extend`."""
 
     def __init__(self, installation: Installation, partitions: int) -> None:
         self.installation, self.partitions = installation, partitions
+        self._fixed = partitions  # of every other topic
         self.workers: list[Service] = []
         """Those that are meant to run, in the order of their start."""
         self.sent = 0
@@ -66,6 +101,18 @@ class WorkerGroup:
         send(self.installation.bootstrap, self.installation.spans_topic, records, self.partitions, self.sent)
         self.sent += len(records)
 
+    def send_to(self, partition: int, records: Sequence[bytes]) -> None:
+        """Write records to one partition."""
+        send_to(self.installation.bootstrap, self.installation.spans_topic, [(partition, value) for value in records])
+        self.sent += len(records)
+
+    def extend(self, partitions: int) -> None:
+        """Give the spans topic more partitions; the other topics stay as they are."""
+        admin = AdminClient({"bootstrap.servers": self.installation.bootstrap})
+        (done,) = admin.create_partitions([NewPartitions(self.installation.spans_topic, partitions)]).values()
+        done.result(30.0)
+        self.partitions = partitions
+
     def routed(self) -> int:
         """How many records of the spans topic are committed as routed."""
         kafka, app, topic = self.installation.bootstrap, self.installation.name, self.installation.spans_topic
@@ -93,7 +140,7 @@ class WorkerGroup:
                 if worker.get("/readyz")[0] != 200:
                     return False
                 total.update(self.owned(worker))
-            return all(total[stage] == self.partitions for stage in STAGES)
+            return (total["route"], total["window"]) == (self.partitions, self._fixed)
 
         eventually(look, within=within, what=f"all partitions owned by {[w.name for w in self.workers]}")
 
@@ -105,7 +152,7 @@ class WorkerGroup:
         """All windows and turns of the rollups topic, every version."""
         windows: list[Row] = []
         turns: list[Row] = []
-        for record in read_all(self.installation.bootstrap, self.installation.rollups_topic, self.partitions):
+        for record in read_all(self.installation.bootstrap, self.installation.rollups_topic, self._fixed):
             row = orjson.loads(record.value or b"")
             if row["type"] == "window":
                 windows.append(row)
