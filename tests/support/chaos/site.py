@@ -1,0 +1,182 @@
+"""An installation that is made to suffer: at least three workers, a sink, and the neighbours they depend on."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaException
+
+from services.shared.clickhouse import ClickHouse
+from tests.support.chaos.forked import ForkedProcess, spanloom
+from tests.support.chaos.trap import Plan, set_trap
+from tests.support.clickhouse import ClickHouseServer, migrated
+from tests.support.eventually import eventually
+from tests.support.installation import Installation, Service, send
+from tests.support.kafka.apache import ApacheKafka
+from tests.support.kafka.log import committed_offset
+from tests.support.otlp import HOUR, MINUTE
+from tests.support.processes import Process
+from tests.support.redis import RedisServer
+
+WORKERS = 3
+PARTITIONS = 6
+GAP = 10 * MINUTE
+LATENESS = 24 * HOUR
+SESSION_TIMEOUT = 3  # seconds
+
+
+@dataclass
+class Surroundings:
+    """What runs share. Whoever touches the broker holds `broker_in_use`."""
+
+    kafka: ApacheKafka
+    clickhouse: ClickHouseServer
+    redis: RedisServer
+    broker_in_use: threading.Lock = field(default_factory=threading.Lock)
+
+
+@contextmanager
+def surroundings(folder: Path, kafka: ApacheKafka | None = None) -> Iterator[Surroundings]:
+    """Start what is not given."""
+    with ExitStack() as stack:
+        if kafka is None:
+            kafka = ApacheKafka(folder / "kafka")
+            stack.callback(kafka.kill)
+            kafka.start()
+        clickhouse = stack.enter_context(ClickHouseServer(folder / "clickhouse"))
+        yield Surroundings(kafka, clickhouse, stack.enter_context(RedisServer()))
+
+
+class ForkedService(Service):
+    """A service with a folder for its trap."""
+
+    trap: Path
+
+    def launch(self, command: str, log: Path, env: Mapping[str, str], program: Sequence[str]) -> Process:
+        del program
+        self.trap = log.with_suffix(".trap")
+        return ForkedProcess(self.name, spanloom, (command,), log=log, trap=self.trap, env=env)
+
+
+class ForkedInstallation(Installation):
+    make_service = ForkedService
+
+    def start_forked(self, command: str) -> ForkedService:
+        service = self.start(command)
+        assert isinstance(service, ForkedService)
+        return service
+
+
+class ChaosSite:
+    """One run's installation. Workers that end are replaced, as a supervisor does; a bug is no reason to end."""
+
+    def __init__(self, folder: Path, name: str, around: Surroundings) -> None:
+        self.around, self.name = around, name
+        folder.mkdir(parents=True)
+        database = around.clickhouse.url(name.replace("-", "_"))
+        self._stack = ExitStack()
+        self.store: ClickHouse = migrated(database)
+        self._stack.callback(self.store.close)
+        self.settings = {
+            "app_id": name,
+            "clickhouse_url": database,
+            "redis_url": around.redis.url,
+            "topic_partitions": str(PARTITIONS),
+            "gap": f"{GAP}ns",
+            "allowed_lateness": f"{LATENESS}ns",
+            "idle_after": "1s",
+            "checkpoint_interval": "100ms",
+            "sink_flush_interval": "200ms",
+            "kafka_session_timeout": f"{SESSION_TIMEOUT}s",
+            "span_storage": "off",
+        }
+        made = ForkedInstallation(folder, name, around.kafka.bootstrap, **self.settings)
+        self.installation = self._stack.enter_context(made)
+        self.session_spans_topic = f"{name}-session-spans"
+        self.workers: list[ForkedService] = []
+        self.restarts = 0
+        self.sent = 0
+
+    def start(self) -> None:
+        """All workers own something and the sink reads."""
+        for _ in range(WORKERS):
+            self.start_worker()
+        self.sink = self.installation.start_forked("sink")
+        self.workers[0].wait_until_ready()
+        self.wait_until_owned()
+
+    def start_worker(self, plan: Plan | None = None) -> ForkedService:
+        worker = self.installation.start_forked("worker")
+        if plan is not None:
+            set_trap(worker.trap, plan)
+        self.workers.append(worker)
+        return worker
+
+    def set_trap(self, worker: ForkedService, plan: Plan) -> None:
+        set_trap(worker.trap, plan)
+
+    def start_sink(self) -> None:
+        self.sink = self.installation.start_forked("sink")
+
+    def send(self, records: list[bytes]) -> None:
+        send(self.installation.bootstrap, self.installation.spans_topic, records, PARTITIONS, self.sent)
+        self.sent += len(records)
+
+    def keep(self) -> None:
+        """What a supervisor does. Raises when a process was ended by a bug or by its settings."""
+        for worker in [worker for worker in self.workers if not worker.process.is_running]:
+            if worker.process.status not in (1, -9) or "a bug ended it" in worker.process.log.read_text():
+                raise AssertionError(f"ended with status {worker.process.status}\n{worker.process.tail()}")
+            self.workers.remove(worker)
+            self.restarts += 1
+            self.start_worker()
+        if not self.sink.process.may_end:
+            self.sink.process.check_running()
+
+    def wait(self, look: Callable[[], bool], within: float, what: str) -> None:
+        """Until `look()`, keeping the workers alive."""
+
+        def look_and_keep() -> bool:
+            self.keep()
+            try:
+                return look()
+            except KafkaException:
+                return False  # the broker is away
+
+        eventually(look_and_keep, within=within, what=what, every=0.05)
+
+    def routed(self) -> int:
+        """Records of the spans topic that are committed as routed."""
+        topic = self.installation.spans_topic
+        numbers = range(PARTITIONS)
+        return sum(committed_offset(self.installation.bootstrap, self.name, topic, n) or 0 for n in numbers)
+
+    def owned(self, worker: Service) -> int:
+        metrics = worker.metrics()
+        return int(sum(value for (name, *_), value in metrics.items() if name == "spanloom_owned_partitions"))
+
+    def wait_until_owned(self, *, without: Service | None = None) -> None:
+        """Until each stage's partitions are all with workers that run; `without` is known to hold none any more."""
+        metric = "spanloom_owned_partitions"
+
+        def look() -> bool:
+            counts: dict[tuple[str, ...], float] = {}
+            for worker in self.workers:
+                for name, value in worker.metrics().items() if worker is not without else ():
+                    if name[0] == metric:
+                        counts[name] = counts.get(name, 0) + value
+            return len(counts) > 1 and all(count == PARTITIONS for count in counts.values())
+
+        self.wait(look, within=60.0, what="every partition has an owner")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
