@@ -23,9 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="spanloom-chaos-") as folder, surroundings(Path(folder)) as around:
         while seed == options.seed or time.monotonic() - started < options.minutes * 60:
             began = time.monotonic()
-            verdict = SeedRun(
-                seed, Path(folder) / str(seed), around, **({"say": _say} if options.verbose else {})
-            ).run()
+            say = _say if options.verbose else hush
+            verdict = SeedRun(seed, Path(folder) / str(seed), around, say=say).run()
             _say(f"seed {seed}: {verdict.text()} ({time.monotonic() - began:.0f} s)")
             total += verdict
             if not verdict.is_exact:
