@@ -99,8 +99,8 @@ async def ensure_topics(bootstrap: str, specs: Sequence[TopicSpec]) -> list[str]
     known = await _known_topics(admin, bootstrap)
     missing = [spec for spec in specs if spec.name not in known]
     created = await _create(admin, missing) if missing else []
-    await _check(admin, [spec for spec in specs if spec.required and spec.name not in created])
     await _wait_until_known(admin, bootstrap, {spec.name for spec in specs})
+    await _check(admin, [spec for spec in specs if spec.required and spec.name not in created])
     return created
 
 
@@ -150,7 +150,10 @@ async def _check(admin: AdminClient, specs: Sequence[TopicSpec]) -> None:
     if not specs:
         return
     futures = admin.describe_configs([ConfigResource(ResourceType.TOPIC, spec.name) for spec in specs])
-    found = {resource.name: await asyncio.wrap_future(future) for resource, future in futures.items()}
+    try:
+        found = {resource.name: await asyncio.wrap_future(future) for resource, future in futures.items()}
+    except KafkaException as error:  # of topics that another process makes at this moment, too
+        raise TransientError(f"asking for the configuration of topics: {error.args[0].str()}") from error
     faults = [
         f"  topic {spec.name} has {name}={found[spec.name][name].value}, needed is {spec.config[name]}:"
         f" change it, or name another topic"
@@ -164,6 +167,9 @@ async def _check(admin: AdminClient, specs: Sequence[TopicSpec]) -> None:
 
 async def _wait_until_known(admin: AdminClient, bootstrap: str, names: set[str]) -> None:
     """A broker answers "created" before every broker knows the topic."""
-    async with asyncio.timeout(_TIMEOUT):
-        while not names <= (await _known_topics(admin, bootstrap)).keys():  # noqa: ASYNC110 - no event tells it
-            await asyncio.sleep(0.1)
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            while not names <= (await _known_topics(admin, bootstrap)).keys():  # noqa: ASYNC110 - no event tells it
+                await asyncio.sleep(0.1)
+    except TimeoutError as error:
+        raise TransientError(f"topics just made are not known to every broker after {_TIMEOUT:.0f} s") from error
