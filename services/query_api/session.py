@@ -44,6 +44,14 @@ class Turn:
     time_to_first_token_ns: int | None
     input: str
     output: str
+    user_ids: list[str]
+    environment: str
+    service_names: list[str]
+    agent_names: list[str]
+    conversation_ids: list[str]
+    tags: list[str]
+    session_attributes: dict[str, str]
+    metadata: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +93,9 @@ class Session:
     first_input: str
     last_output: str
     last_error: str
+    conversation_ids: list[str]
+    models_by_provider: dict[str, list[str]]
+    tool_calls_by_tool: dict[str, int]
 
 
 def merge_session(windows: Sequence[WindowRollup], turns: Iterable[TurnRollup]) -> Session:
@@ -137,11 +148,17 @@ def merge_session(windows: Sequence[WindowRollup], turns: Iterable[TurnRollup]) 
         )[2],
         last_output=_latest((w.last_output_at, w.window_id, w.last_output) for w in windows),
         last_error=_latest((w.last_error_at, w.window_id, w.last_error) for w in windows),
+        conversation_ids=_union(window.conversation_ids for window in windows),
+        models_by_provider=_union_by_key(window.models_by_provider for window in windows),
+        tool_calls_by_tool=_sum_by_key(window.tool_calls_by_tool for window in windows),
     )
 
 
 def merge_turns(parts: Iterable[TurnRollup]) -> list[Turn]:
-    """Turns in order. The earliest part with a root span says what the turn is called and began with."""
+    """Turns in order. The earliest part with a root span says what the turn is called and began with.
+
+    Of what has one value (environment, an attribute, a key of metadata) the latest part with one wins.
+    """
     by_trace: defaultdict[str, list[TurnRollup]] = defaultdict(list)
     for part in parts:
         by_trace[part.trace_id].append(part)
@@ -180,6 +197,14 @@ def _merge_parts(trace_id: str, parts: list[TurnRollup]) -> Turn:
         ),
         input=next((part.input for part in parts if part.input), ""),
         output=next((part.output for part in reversed(parts) if part.output), ""),
+        user_ids=_union(part.user_ids for part in parts),
+        environment=next((part.environment for part in reversed(parts) if part.environment), ""),
+        service_names=_union(part.service_names for part in parts),
+        agent_names=_union(part.agent_names for part in parts),
+        conversation_ids=_union(part.conversation_ids for part in parts),
+        tags=_union(part.tags for part in parts),
+        session_attributes={name: value for part in parts for name, value in part.session_attributes.items()},
+        metadata={name: value for part in parts for name, value in part.metadata.items()},
     )
 
 
@@ -233,6 +258,14 @@ def _middle(bucket: int) -> int:
 
 def _union(lists: Iterable[list[str]]) -> list[str]:
     return sorted({value for values in lists for value in values})
+
+
+def _union_by_key(maps: Iterable[dict[str, list[str]]]) -> dict[str, list[str]]:
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for lists in maps:
+        for key, values in lists.items():
+            found[key].update(values)
+    return {key: sorted(found[key]) for key in sorted(found)}
 
 
 def _latest(values: Iterable[_Written]) -> str:

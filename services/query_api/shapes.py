@@ -101,6 +101,9 @@ class SessionSummary(TypedDict):
     tags: list[str]
     session_attributes: dict[str, str]
     metadata: dict[str, str]
+    conversation_ids: list[str]
+    models_by_provider: dict[str, list[str]]
+    tool_calls_by_tool: dict[str, int]
     first_input: str
     last_output: str
     last_error: str
@@ -125,6 +128,14 @@ class TurnData(TypedDict):
     time_to_first_token_ns: int | None
     input: str
     output: str
+    user_ids: list[str]
+    environment: str
+    service_names: list[str]
+    agent_names: list[str]
+    conversation_ids: list[str]
+    tags: list[str]
+    session_attributes: dict[str, str]
+    metadata: dict[str, str]
 
 
 class Body(TypedDict):
@@ -223,6 +234,9 @@ def session_summary(session: Session) -> SessionSummary:
         "tags": session.tags,
         "session_attributes": session.session_attributes,
         "metadata": session.metadata,
+        "conversation_ids": session.conversation_ids,
+        "models_by_provider": session.models_by_provider,
+        "tool_calls_by_tool": session.tool_calls_by_tool,
         "first_input": session.first_input,
         "last_output": session.last_output,
         "last_error": session.last_error,
@@ -249,6 +263,14 @@ def turn_data(turn: Turn) -> TurnData:
         "time_to_first_token_ns": turn.time_to_first_token_ns,
         "input": turn.input,
         "output": turn.output,
+        "user_ids": turn.user_ids,
+        "environment": turn.environment,
+        "service_names": turn.service_names,
+        "agent_names": turn.agent_names,
+        "conversation_ids": turn.conversation_ids,
+        "tags": turn.tags,
+        "session_attributes": turn.session_attributes,
+        "metadata": turn.metadata,
     }
 
 

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from services.sessionizer.engine import usage
 from services.sessionizer.engine.quantiles import quantile
-from services.sessionizer.engine.totals import Written
 from services.sessionizer.engine.turn import Turn
+from services.sessionizer.engine.who import Written
 from services.sessionizer.engine.window import Window
 from services.shared.model.rollup import TurnRollup, WindowRollup, WindowState
 from services.shared.model.session_key import SessionKey
@@ -34,8 +34,8 @@ def edition(key: SessionKey, window: Window, since: int) -> Edition:
 def window_rollup(key: SessionKey, window: Window) -> WindowRollup:
     totals = window.totals
     environment, environment_at = _last(totals.environment)
-    first_input, first_input_at = _last(totals.first_input)
-    last_output, last_output_at = _last(totals.last_output)
+    first_input, first_input_at = _last(totals.first_input or totals.first_input_below)
+    last_output, last_output_at = _last(totals.last_output or totals.last_output_below)
     last_error, last_error_at = _last(totals.last_error)
     session, metadata = sorted(totals.session.values.items()), sorted(totals.metadata.values.items())
     return WindowRollup(
@@ -86,6 +86,9 @@ def window_rollup(key: SessionKey, window: Window) -> WindowRollup:
         last_output_at=last_output_at,
         last_error=last_error,
         last_error_at=last_error_at,
+        conversation_ids=totals.conversations.sorted,
+        models_by_provider=totals.models_by_provider,
+        tool_calls_by_tool=dict(sorted(totals.tools.values.items())),
     )
 
 
@@ -104,6 +107,8 @@ def retraction(key: SessionKey, window: Window, version: int) -> WindowRollup:
 
 def turn_rollup(key: SessionKey, window: Window, turn: Turn) -> TurnRollup:
     root_id, root_name = (turn.root[1].hex(), turn.root[2]) if turn.root else ("", "")
+    text_in, text_out = turn.input or turn.input_below, turn.output or turn.output_below
+    users, environment, services, agents, conversations, tags, session_attributes, metadata = turn.said.summary()
     return TurnRollup(
         project=key.project,
         session_id=key.session_id,
@@ -123,8 +128,16 @@ def turn_rollup(key: SessionKey, window: Window, turn: Turn) -> TurnRollup:
         tool_call_count=turn.tool_call_count,
         usage=usage.published(turn.usage),
         time_to_first_token_ns=turn.first_token[2] if turn.first_token else None,
-        input=turn.input[2] if turn.input else "",
-        output=turn.output[2] if turn.output else "",
+        input=text_in[2] if text_in else "",
+        output=text_out[2] if text_out else "",
+        user_ids=users,
+        environment=environment,
+        service_names=services,
+        agent_names=agents,
+        conversation_ids=conversations,
+        tags=tags,
+        session_attributes=session_attributes,
+        metadata=metadata,
     )
 
 

@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from services.sessionizer.engine.names import Names
+from services.sessionizer.engine.said import Said
 from services.sessionizer.engine.spans import SpanSet
 from services.sessionizer.engine.totals import Totals
 from services.sessionizer.engine.turn import Turn
@@ -17,10 +18,11 @@ from services.sessionizer.engine.turn_store import Page, SetName, TurnStore
 from services.sessionizer.engine.window import Window
 from services.sessionizer.meta import check_format
 from services.shared.model.rollup import CloseReason
-from services.shared.model.span import ModelCall
+from services.shared.model.span import Dimensions, ModelCall
 from services.shared.records.packed import pack, unpack
 
-FORMAT = 1
+FORMAT = 2
+_FIRST = 1
 _OPEN, _UNSENT = 1, 2
 _HEADER = struct.Struct(">BBq")  # format, flags, deadline
 _NAME = struct.Struct(">H")
@@ -89,10 +91,10 @@ def decode_head(id_: bytes, data: bytes) -> Window:
     window.turns = TurnStore(leaves, {trace_id: set(numbers) for trace_id, numbers in spilled.items()})
     window.touched, window.is_stored, window.is_owed = {}, True, False
     totals = window.totals = Totals()
-    for name, value in zip(_TOTALS, sums, strict=True):
+    for name, value in zip(_TOTALS, sums, strict=False):  # format 1 has fewer
         setattr(totals, name, value)
     totals.usage = list(totals.usage)
-    for name, fields in zip(_NAMES, names, strict=True):
+    for name, fields in zip(_NAMES, names, strict=False):
         _restore_names(getattr(totals, name), fields)
     totals.models.values = {model: list(sums) for model, sums in totals.models.values.items()}
     totals.active.bounds.frombytes(active)
@@ -100,19 +102,29 @@ def decode_head(id_: bytes, data: bytes) -> Window:
 
 
 def encode_page(page: Page) -> bytes:
-    return bytes((FORMAT,)) + pack([[*_turn_of(turn), *_set_fields(turn.spans)] for turn in page.values()])
+    """What turns said is written once a page and referred to by index: turns of a session mostly say the same."""
+    table: dict[Dimensions, int] = {}
+    turns = [[*_turn_of(turn), *_set_fields(turn.spans), *_said_fields(turn.said, table)] for turn in page.values()]
+    return bytes((FORMAT,)) + pack([[_dimensions_of(said) for said in table], turns])
 
 
 def decode_page(data: bytes) -> Page:
     check_format(data[0], FORMAT)
     page: Page = {}
-    for fields in unpack(memoryview(data)[1:]):
+    content = unpack(memoryview(data)[1:])
+    if data[0] == _FIRST:
+        size = len(_TURN) - len(_NOT_IN_FIRST)
+        table, turns = [], [(*fields[:size], None, None, *fields[size:], (), None) for fields in content]
+    else:
+        table, turns = [Dimensions(*said) for said in content[0]], content[1]
+    for fields in turns:
         turn = Turn.__new__(Turn)
         # One assignment costs a third of a loop over names, and pages are most of what a long session costs.
         (turn.end, turn.error_count, turn.first_token, turn.input, turn.model, turn.output, turn.root,
          turn.settled, turn.span_count, turn.start, turn.tool_call_count, turn.trace_id, usage, turn.version,
-         *spans) = fields  # fmt: skip
-        turn.usage, turn.spans = list(usage), _span_set(spans)
+         turn.input_below, turn.output_below, ids, calls, children, weight, few, many) = fields  # fmt: skip
+        turn.usage, turn.spans = list(usage), _span_set((ids, calls, children, weight))
+        turn.said = _said(few, many, table)
         page[turn.trace_id] = turn
     return page
 
@@ -132,12 +144,22 @@ _LIFE = (
 )  # fmt: skip
 _TOTALS = (
     *("turn_count", "span_count", "error_count", "error_turn_count", "tool_call_count", "usage", "latency"),
-    *("environment", "first_input", "last_output", "last_error"),
+    *("environment", "first_input", "last_output", "last_error", "first_input_below", "last_output_below"),
 )
-_NAMES = ("models", "users", "services", "agents", "tags", "session", "metadata")
-_TURN = tuple(name for name in Turn.__slots__ if name != "spans")  # in the order in which `decode_page` takes them
+_NAMES = (
+    *("models", "users", "services", "agents", "tags", "session", "metadata"),
+    *("providers", "tools", "conversations"),
+)
+_NOT_IN_FIRST = ("input_below", "output_below")
+# In the order in which `decode_page` takes them.
+_TURN = (
+    "end", "error_count", "first_token", "input", "model", "output", "root", "settled", "span_count", "start",
+    "tool_call_count", "trace_id", "usage", "version", *_NOT_IN_FIRST,
+)  # fmt: skip
+_WHO = ("users", "services", "agents", "conversations", "tags", "session", "metadata")
 _life_of, _totals_of, _names_of, _turn_of = (attrgetter(*names) for names in (_LIFE, _TOTALS, _NAMES, _TURN))
 _call_of = attrgetter(*ModelCall.__dataclass_fields__)
+_who_of, _dimensions_of = attrgetter(*_WHO), attrgetter(*Dimensions.__dataclass_fields__)
 
 
 def _names_fields(names: Names[Any]) -> list[Any]:
@@ -148,6 +170,24 @@ def _restore_names(names: Names[Any], fields: Any) -> None:  # noqa: ANN401 - wh
     names.cut, names.sizes, values = fields
     names.total = sum(names.sizes.values())
     names.values = dict(zip(names.sizes, values, strict=True)) if values else {}
+
+
+def _said_fields(said: Said, table: dict[Dimensions, int]) -> list[Any]:
+    few = [(table.setdefault(each, len(table)), end, span_id) for each, (end, _, span_id) in said.few.items()]
+    many = said.many
+    return [few, None if many is None else [many.environment, *map(_names_fields, _who_of(many))]]
+
+
+def _said(few: Any, many: Any, table: list[Dimensions]) -> Said:  # noqa: ANN401 - what msgpack gives
+    said = Said()
+    for index, end, span_id in few:
+        said.add(table[index], (end, b"", span_id))
+    if many is not None:
+        who = said.collect()
+        who.environment = many[0]
+        for name, fields in zip(_WHO, many[1:], strict=True):
+            _restore_names(getattr(who, name), fields)
+    return said
 
 
 def _set_fields(spans: SpanSet) -> list[Any]:

@@ -17,7 +17,7 @@ from services.shared.otlp.rows import SpanRow, span_rows
 from services.shared.otlp.rules import Rules
 from services.shared.records.rollups import UnreadableRollupError, decode
 
-ROWS_VERSION = 1
+ROWS_VERSION = 2
 """Raised when the same record gives other rows than before: it is part of every insert's token."""
 
 WINDOWS, TURNS, SPANS = "session_windows", "session_turns", "spans"

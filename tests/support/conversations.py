@@ -167,7 +167,7 @@ def _child(random: Random, application: Application, key: SessionKey, facts: Spa
     attributes = _who(facts.dimensions)
     match kind:
         case "tool":
-            facts = replace(facts, is_tool_call=True)
+            facts = replace(facts, is_tool_call=True, tool="lookup_order")
             attributes |= {"openinference.span.kind": "TOOL", "tool.name": "lookup_order"}
         case "retriever":
             attributes |= {"openinference.span.kind": "RETRIEVER"}

@@ -24,7 +24,7 @@ def facts(trace: int, span: int, start: int, end: int, *, parent: int = 0, **mor
     return SpanFacts(trace_id(trace), span_id(span), span_id(parent) if parent else b"", start, end, **more)
 
 
-def call(model: str, prompt: int | None, completion: int | None, **more: int | None) -> ModelCall:
+def call(model: str, prompt: int | None, completion: int | None, **more: Any) -> ModelCall:
     """A model call as the decoder gives it: the total filled in."""
     parts = [part for part in (prompt, completion) if part is not None]
     return ModelCall(model, prompt, completion, sum(parts) if parts else None, **more)

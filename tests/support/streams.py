@@ -27,8 +27,8 @@ CALLS = (
     None,
     call("gpt", 10, 5),
     call("gpt", 10, 5, total_cost=700, prompt_cost=400, completion_cost=300),
-    call("gpt-mini", 10, 5, cache_read=4, cache_write=1),
-    call("claude", 3, 2, reasoning=1, total_cost=0),
+    call("gpt-mini", 10, 5, cache_read=4, cache_write=1, provider="openai"),
+    call("claude", 3, 2, reasoning=1, total_cost=0, provider="anthropic"),
     call("claude", 7, None, prompt_cost=10**15),
     call("", None, None),
     call("embed", 0, 0),
@@ -38,7 +38,9 @@ DIMENSIONS = (
     Dimensions(),
     Dimensions("ann", "prod", "bot", "router", ("a", "b"), (("session.type", "chat"),), (("k", "1"), ("l", "1"))),
     Dimensions("bob", "test", "bot", "", ("b", "c"), (("session.type", "voice"), ("session.name", "n")), (("k", "2"),)),
-    Dimensions("", "", "api", "writer", (), (("session.prompt_version", "3"),), ()),
+    Dimensions("", "", "api", "writer", (), (("session.prompt_version", "3"),), (), "conversation 1"),
+    Dimensions("", "", "", "", ("d",), (("session.prompt_version", "4"),), (("k", "3"),), "conversation 2"),
+    Dimensions("cid", "prod", "bot", "", (), (), (("m", "1"), ("k", ""))),
 )
 
 
@@ -107,6 +109,7 @@ def _span(
         name="session.end" if ends is _NAMED else f"step {looks % 3}",
         is_error=looks % 5 == 0,
         is_tool_call=looks % 7 == 0,
+        tool=f"tool {looks % 2}" if looks % 7 == 0 and looks % 3 else "",
         call=CALLS[looks % len(CALLS)],
         dimensions=DIMENSIONS[looks // len(CALLS) % len(DIMENSIONS)],
         input=f"in {preview}" if preview % 2 else "",

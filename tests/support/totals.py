@@ -131,11 +131,26 @@ def active_time(intervals: Iterable[tuple[int, int]]) -> int:
     return sum(end - start for start, end in disjoint) + sum(closed)
 
 
+def first_text_below(spans: Iterable[SpanFacts]) -> tuple[str, int]:
+    """Of the spans that are no roots and have an input, that of the earliest start; with the start."""
+    below = [span for span in spans if not span.is_root and span.input]
+    first = min(below, key=by_start, default=None)
+    return (first.input, first.start) if first else ("", 0)
+
+
+def last_text_below(spans: Iterable[SpanFacts]) -> tuple[str, int]:
+    """Of the spans that are no roots and have an output, that of the latest end; with the end."""
+    below = [span for span in spans if not span.is_root and span.output]
+    last = max(below, key=by_event_time, default=None)
+    return (last.output, last.end) if last else ("", 0)
+
+
 def turn_totals(turn: Sequence[SpanFacts]) -> TurnRollup:
     """Every field of a turn that its spans decide; the identity and the version are empty."""
     started_at, ended_at = interval(turn)
     roots = sorted((span for span in turn if span.is_root), key=by_start)
     model = last_writer(turn, lambda span: span.call.model if span.call else "")
+    environment = last_writer(turn, lambda span: span.dimensions.environment)
     timed = [span for span, _ in calls(turn) if span.time_to_first_token is not None]
     return TurnRollup(
         project="",
@@ -156,8 +171,16 @@ def turn_totals(turn: Sequence[SpanFacts]) -> TurnRollup:
         tool_call_count=sum(span.is_tool_call for span in turn),
         usage=usage(call for _, call in counted_calls(turn)),
         time_to_first_token_ns=min(timed, key=by_start).time_to_first_token if timed else None,
-        input=first_input(turn)[0],
-        output=last_output(turn)[0],
+        input=first_input(turn)[0] or first_text_below(turn)[0],
+        output=last_output(turn)[0] or last_text_below(turn)[0],
+        user_ids=_distinct(span.dimensions.user_id for span in turn),
+        environment=environment[0] if environment else "",
+        service_names=_distinct(span.dimensions.service for span in turn),
+        agent_names=_distinct(span.dimensions.agent for span in turn),
+        conversation_ids=_distinct(span.dimensions.conversation_id for span in turn),
+        tags=_distinct(tag for span in turn for tag in span.dimensions.tags),
+        session_attributes=last_writers(turn, lambda span: span.dimensions.session)[0],
+        metadata=last_writers(turn, lambda span: span.dimensions.metadata)[0],
     )
 
 
@@ -172,6 +195,10 @@ def window_totals(spans: Sequence[SpanFacts]) -> WindowRollup:
     metadata, metadata_at = last_writers(spans, lambda span: span.dimensions.metadata)
     text_in, text_in_at = first_input(spans)
     text_out, text_out_at = last_output(spans)
+    if not text_in:
+        text_in, text_in_at = first_text_below(spans)
+    if not text_out:
+        text_out, text_out_at = last_text_below(spans)
     latencies = sorted(b - a for a, b in map(interval, turns.values()))
     return WindowRollup(
         project="",
@@ -212,6 +239,9 @@ def window_totals(spans: Sequence[SpanFacts]) -> WindowRollup:
         last_output_at=text_out_at,
         last_error=error[0] if error else "",
         last_error_at=error[1] if error else 0,
+        conversation_ids=_distinct(span.dimensions.conversation_id for span in spans),
+        models_by_provider=_models_by_provider([call for turn in turns.values() for _, call in calls(turn)]),
+        tool_calls_by_tool=dict(Counter(span.tool for span in spans if span.is_tool_call and span.tool)),
     )
 
 
@@ -228,6 +258,11 @@ def bucket(duration: int) -> int:
 
 def _distinct(texts: Iterable[str]) -> list[str]:
     return sorted({text for text in texts if text})
+
+
+def _models_by_provider(made: Sequence[ModelCall]) -> dict[str, list[str]]:
+    providers = _distinct(call.provider for call in made)
+    return {name: _distinct(call.model for call in made if call.provider == name) for name in providers}
 
 
 def _sums(pairs: Iterable[tuple[str, int | None]]) -> dict[str, int]:

@@ -1,9 +1,10 @@
 """One turn: what the spans of one trace add up to inside one window."""
 
 from services.sessionizer.engine import usage
+from services.sessionizer.engine.said import Said
 from services.sessionizer.engine.spans import SpanSet
-from services.sessionizer.engine.totals import MAX_NAME
-from services.shared.model.span import PREVIEW_LENGTH, SpanFacts
+from services.sessionizer.engine.who import MAX_NAME
+from services.shared.model.span import NO_DIMENSIONS, PREVIEW_LENGTH, SpanFacts
 
 Ordered = tuple[int, bytes, str]
 """A text and whose it is: (time, span id, text). Compared, the later is the greater; ties go by span id."""
@@ -23,9 +24,12 @@ class Turn:
         "error_count",
         "first_token",
         "input",
+        "input_below",
         "model",
         "output",
+        "output_below",
         "root",
+        "said",
         "settled",
         "span_count",
         "spans",
@@ -49,6 +53,9 @@ class Turn:
         self.root: Ordered | None = None  # of several roots the earliest
         self.input: Ordered | None = None  # of the roots that have one, the earliest start
         self.output: Ordered | None = None  # of the roots that have one, the latest end
+        self.input_below: Ordered | None = None  # the same of other spans: shown where the roots have none
+        self.output_below: Ordered | None = None
+        self.said = Said()
         self.model: Ordered | None = None  # of the model calls that name one, the latest end
         self.first_token: tuple[int, bytes, int] | None = None  # of the model calls that have one, the earliest start
         self.spans = SpanSet()
@@ -64,6 +71,10 @@ class Turn:
             self.tool_call_count += 1
         if not span.parent_id:
             self._add_root(span)
+        elif span.input or span.output:
+            self._add_below(span)
+        if span.dimensions is not NO_DIMENSIONS:
+            self.said.hear(span.dimensions, span.end, span.span_id)
         if span.call is not None:
             self._add_call(span, span.call.model)
 
@@ -76,6 +87,13 @@ class Turn:
         if span.output and (self.output is None or ended > self.output[:2]):
             self.output = (*ended, span.output[:PREVIEW_LENGTH])
 
+    def _add_below(self, span: SpanFacts) -> None:
+        started, ended = (span.start, span.span_id), (span.end, span.span_id)
+        if span.input and (self.input_below is None or started < self.input_below[:2]):
+            self.input_below = (*started, span.input[:PREVIEW_LENGTH])
+        if span.output and (self.output_below is None or ended > self.output_below[:2]):
+            self.output_below = (*ended, span.output[:PREVIEW_LENGTH])
+
     def _add_call(self, span: SpanFacts, model: str) -> None:
         if model and (self.model is None or (span.end, span.span_id) > self.model[:2]):
             self.model = (span.end, span.span_id, model[:MAX_NAME])
@@ -87,8 +105,8 @@ class Turn:
     @property
     def weight(self) -> int:
         """About the encoded size, bytes."""
-        size = _PLAIN_BYTES + self.spans.weight
-        for text in (self.root, self.input, self.output, self.model):
+        size = _PLAIN_BYTES + self.spans.weight + self.said.weight
+        for text in (self.root, self.input, self.output, self.model, self.input_below, self.output_below):
             if text is not None:
                 size += len(text[2]) if text[2].isascii() else 4 * len(text[2])
         return size

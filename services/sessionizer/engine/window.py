@@ -121,6 +121,7 @@ class Window:
         totals = self.totals
         totals.settle()
         for turn in self.touched.values():
+            turn.said.settle()
             now = (turn.start, turn.end)
             if turn.settled != now:
                 if turn.settled is not None:

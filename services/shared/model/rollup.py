@@ -68,6 +68,14 @@ class TurnRollup:
     time_to_first_token_ns: int | None = None
     input: str = ""
     output: str = ""
+    user_ids: list[str] = field(default_factory=list)  # sorted; this and what follows as of the window, of this turn
+    environment: str = ""
+    service_names: list[str] = field(default_factory=list)
+    agent_names: list[str] = field(default_factory=list)
+    conversation_ids: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    session_attributes: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,3 +137,6 @@ class WindowRollup:
     last_output_at: int = 0  # end of the root span it is from
     last_error: str = ""
     last_error_at: int = 0
+    conversation_ids: list[str] = field(default_factory=list)  # sorted
+    models_by_provider: dict[str, list[str]] = field(default_factory=dict)
+    tool_calls_by_tool: dict[str, int] = field(default_factory=dict)

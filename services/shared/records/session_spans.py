@@ -18,6 +18,7 @@ from services.shared.records.packed import pack, unpack
 FORMAT = 2
 _READABLE = frozenset({1, FORMAT})  # fields were added at the ends of spans, calls and dimensions
 _SPANS, _WATERMARK = 0, 1
+_SIZE_OF_SPAN = 14  # with neither tool nor annotations
 _SIZE_OF_END = 3  # an explicit end among the spans
 _IS_ERROR, _IS_TOOL_CALL = 1, 2
 _ANNOTATION_FIELDS = attrgetter(*Annotation.__dataclass_fields__)
@@ -144,23 +145,11 @@ def unpack_item(fields: list[Any], table: list[Dimensions]) -> SpanFacts | Sessi
     """Inverse of `pack_item`."""
     if len(fields) == _SIZE_OF_END:
         return SessionEnd(fields[2], fields[0], fields[1])
-    (
-        trace_id,
-        span_id,
-        parent_id,
-        start,
-        length,
-        name,
-        flags,
-        index,
-        call,
-        text_in,
-        text_out,
-        error,
-        ttft,
-        ends,
-        *more,
-    ) = fields
+    tool, annotations = "", tuple[Annotation, ...]()
+    if len(fields) > _SIZE_OF_SPAN:
+        *fields, tool, packed = fields
+        annotations = tuple(Annotation(Scope(scope), *rest) for scope, *rest in packed)
+    trace_id, span_id, parent_id, start, length, name, flags, index, call, text_in, text_out, error, ttft, ends = fields
     return SpanFacts(
         trace_id,
         span_id,
@@ -177,5 +166,6 @@ def unpack_item(fields: list[Any], table: list[Dimensions]) -> SpanFacts | Sessi
         error,
         ttft,
         ends,
-        *((more[0], tuple(Annotation(Scope(scope), *rest) for scope, *rest in more[1])) if more else ()),
+        tool,
+        annotations,
     )

@@ -93,9 +93,19 @@ def test_late_windows_are_counted(database: ClickHouse) -> None:
     assert merged(database, {}, {"is_late": True})["late_window_count"] == 1
 
 
-@pytest.mark.parametrize("name", ["user_ids", "service_names", "agent_names", "models", "tags"])
+@pytest.mark.parametrize("name", ["user_ids", "service_names", "agent_names", "models", "tags", "conversation_ids"])
 def test_lists_are_united_without_repetition(database: ClickHouse, name: str) -> None:
     assert merged(database, {name: ["b", "c"]}, {name: ["a", "b"]})[name] == ["a", "b", "c"]
+
+
+def test_models_are_united_by_provider_and_calls_summed_by_tool(database: ClickHouse) -> None:
+    found = merged(
+        database,
+        {"models_by_provider": {"a": ["m1", "m2"], "b": []}, "tool_calls_by_tool": {"t": 2}},
+        {"models_by_provider": {"c": ["m3"], "a": ["m0"]}, "tool_calls_by_tool": {"t": 3, "u": 1}},
+    )
+    assert found["models_by_provider"] == {"a": ["m0", "m1", "m2"], "b": [], "c": ["m3"]}
+    assert found["tool_calls_by_tool"] == {"t": 5, "u": 1}
 
 
 @pytest.mark.parametrize(
