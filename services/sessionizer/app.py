@@ -12,6 +12,7 @@ from typing import Any
 
 import faust
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import CrashingSupervisor
@@ -84,6 +85,13 @@ class MembershipApp(faust.App):
 
     def _new_transport(self) -> driver.Transport:
         return MembershipTransport(self.conf.broker_consumer, self)
+
+    async def start(self) -> None:
+        """Join, and return when the states of the first assignment are read. Raises `TransientError` without a broker."""
+        try:
+            await super().start()
+        except KafkaError as error:
+            raise TransientError(f"joining the group: {error!r}") from error
 
     async def crash_heard(self) -> None:
         """Raise what ended one of Faust's own services (another process with our static id, for one), once it does."""
