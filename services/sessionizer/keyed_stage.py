@@ -44,12 +44,14 @@ class KeyedStates(Protocol[_Taken_contra]):
     def snapshot(self) -> Iterable[tuple[bytes, bytes]]:
         """All states as changelog entries. What is not flushed may be missing."""
 
-    def sweep(self, at: Instant) -> bool:
+    def sweep(self, at: Instant, ahead: _Taken_contra | None) -> bool:
         """Do a bounded part of what the watermark has made due. Whether nothing is left.
 
-        It is called until it says so; meanwhile `at` stays, and only flushes, a crash and a
-        restart may come in between. What is left must be found in the states alone: after a
-        restart it is called again with the same `at`. With nothing due it changes nothing.
+        It is called until it says so; meanwhile the arguments stay, and only flushes, a crash and
+        a restart may come in between. What is left must be found in the states alone: after a
+        restart it is called again with the same arguments. With nothing due it changes nothing.
+        `ahead` is the content that will be taken next, if the record has any: where a version may
+        have one content only, what both change is swept last, in the call that returns True.
         """
 
     def take(self, content: _Taken_contra, at: Instant) -> None:
@@ -131,7 +133,7 @@ class KeyedStage(Generic[_Content]):
         at = Instant(self._epoch << _EPOCH_SHIFT | record.offset, watermark, record.timestamp)
         self._has_news = True
         if watermark != self._swept:
-            if not self.states.sweep(at):
+            if not self.states.sweep(at, None if isinstance(content, WatermarkRecord) else content):
                 return False
             self._swept = watermark
         if not isinstance(content, WatermarkRecord):

@@ -74,12 +74,10 @@ class SessionTable:
         """Bytes of the stored head of a window, pages and sets apart; 0 where nothing is stored."""
         return len(self._data.get(state.window_prefix(*name), b""))
 
-    def window(self, name: WindowName) -> tuple[Session, Window] | None:
-        """A held window, with its session, which is in use from now on. None when the window is gone."""
-        if name[0] not in self._used and name[1] not in self._windows.get(name[0], ()):
-            return None
+    def window(self, name: WindowName) -> tuple[Session, Window]:
+        """A held window, with its session, which is in use from now on."""
         session = self.session(name[0])
-        return next(((session, window) for window in session.windows if window.id == name[1]), None)
+        return session, next(window for window in session.windows if window.id == name[1])
 
     def unsent(self) -> list[bytes]:
         """Names of sessions, those in use apart, with a change that is not published. A scan: for a drain."""

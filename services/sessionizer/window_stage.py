@@ -39,10 +39,15 @@ def window_stage(
     rollups_partitions: int,
     epoch: int = 1,
     max_identities: int = MAX_IDENTITIES,
+    swept_windows: int = SWEPT_WINDOWS,
 ) -> KeyedStage[SpansRecord]:
     """The stage of one partition. `fold` raises what `session_spans.decode` raises for a record that is not ours."""
     windows = Windows(
-        policy, topic=rollups_topic, partition=partition % rollups_partitions, max_identities=max_identities
+        policy,
+        topic=rollups_topic,
+        partition=partition % rollups_partitions,
+        max_identities=max_identities,
+        swept_windows=swept_windows,
     )
     return KeyedStage(windows, decode, source_timeout=policy.source_timeout, epoch=epoch)
 
@@ -50,10 +55,11 @@ def window_stage(
 class Windows:
     """The windows of one partition. See `KeyedStates` for the contract of each method."""
 
-    def __init__(self, policy: Policy, *, topic: str, partition: int, max_identities: int) -> None:
+    def __init__(self, policy: Policy, *, topic: str, partition: int, max_identities: int, swept_windows: int) -> None:
         self._policy, self._topic, self._partition = policy, topic, partition
-        self._max_identities = max_identities
+        self._max_identities, self._swept_windows = max_identities, swept_windows
         self._table = SessionTable()
+        self._swept_last: list[WindowName] = []  # due in this sweep, of sessions that its record will change
         self._outputs: list[Output] = []
         self._removed: dict[bytes, list[Window]] = {}
         self._retracted: dict[bytes, dict[str, bytes]] = {}  # by session: what the live view keeps of absorbed windows
@@ -115,16 +121,20 @@ class Windows:
 
     # Time
 
-    def sweep(self, at: Instant) -> bool:
+    def sweep(self, at: Instant, ahead: SpansRecord | None) -> bool:
         """Close, expire and publish what the watermark has passed, window by window."""
+        touched = {group.key.encode() for group in ahead.groups} if ahead else set[bytes]()
         enough = self._backlog + SWEPT_BYTES
-        for _ in range(SWEPT_WINDOWS):
+        for _ in range(self._swept_windows):
             name = self._table.wheel.next_due(at.watermark, self._deadline)
             if name is None:
+                self._pass_time(self._swept_last, at)
+                self._swept_last = []
                 return True
-            self._backlog += _BYTES_A_WINDOW + _COPIES_OF_A_HEAD * self._table.size(name)
-            if (found := self._table.window(name)) is not None:
-                self._pass_time(*found, at)
+            if name[0] in touched:
+                self._swept_last.append(name)
+            else:
+                self._pass_time([name], at)
             if self._backlog > enough:
                 break
         return False
@@ -132,12 +142,15 @@ class Windows:
     def _deadline(self, name: WindowName) -> int | None:
         return self._table.deadline(name, self._policy.snapshot_interval)
 
-    def _pass_time(self, session: Session, window: Window, at: Instant) -> None:
-        self._close_or_open(window, at)
-        if window.has_expired(at.watermark):
-            self._expire(session, window, at)
-        else:
-            self._file(session, window)  # when it closes and expires may not depend on when a flush comes
+    def _pass_time(self, names: Iterable[WindowName], at: Instant) -> None:
+        for name in names:
+            self._backlog += _BYTES_A_WINDOW + _COPIES_OF_A_HEAD * self._table.size(name)
+            session, window = self._table.window(name)
+            self._close_or_open(window, at)
+            if window.has_expired(at.watermark):
+                self._expire(session, window, at)
+            else:
+                self._file(session, window)  # when it closes and expires may not depend on when a flush comes
 
     def _expire(self, session: Session, window: Window, at: Instant) -> None:
         if window.version != window.emitted:

@@ -1,8 +1,9 @@
 """Runs the `window` stage through a log as the edge does: checkpoints, crashes, restarts, what readers see."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ import orjson
 from services.sessionizer.engine.policy import Policy
 from services.sessionizer.keyed_stage import KeyedStage
 from services.sessionizer.stage import Flush, InputRecord, Moment, Output, Stage
-from services.sessionizer.window_stage import window_stage
+from services.sessionizer.window_stage import SWEPT_WINDOWS, window_stage
 from services.shared.model.live import LiveUpdate
 from services.shared.model.session_key import SessionKey
 from services.shared.records import rollups
@@ -114,15 +115,25 @@ def without_duplicates(row: Mapping[str, Any]) -> Row:
 class StageRun:
     """One partition's worker and everything durable around it."""
 
-    def __init__(self, policy: Policy, *, max_identities: int = MAX_IDENTITIES) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        max_identities: int = MAX_IDENTITIES,
+        swept_windows: int = SWEPT_WINDOWS,
+        between_slices: Iterator[Fate] | None = None,
+    ) -> None:
         self.policy = policy
         self.max_identities = max_identities
+        self.swept_windows = swept_windows
+        self.between_slices = between_slices or repeat(Fate.NOTHING)
         self.epoch = 1
         self.tables = Tables()
         self.live = LiveView()
         self.counts: Counter[tuple[str, str]] = Counter()
         self.folded: list[InputRecord] = []
         self.changelog: list[tuple[bytes, bytes | None]] = []
+        self.position = 0  # where the stage began
         self.stage = self._new_stage()
         self.stage.restored()
 
@@ -134,6 +145,7 @@ class StageRun:
             rollups_partitions=PARTITIONS,
             epoch=self.epoch,
             max_identities=self.max_identities,
+            swept_windows=self.swept_windows,
         )
 
     def fold(self, timestamp: int, record: SpansRecord | WatermarkRecord) -> int:
@@ -141,7 +153,8 @@ class StageRun:
         value = encode_spans(record.groups) if isinstance(record, SpansRecord) else encode_watermark(record)
         kafka_record = InputRecord(offset=len(self.folded), timestamp=timestamp, key=None, value=value)
         self.folded.append(kafka_record)
-        fold(self.stage, kafka_record)
+        while not self.stage.fold(kafka_record):
+            self.befall(next(self.between_slices))
         return kafka_record.offset
 
     def prepare(self, *, drain: bool = False) -> Flush:
@@ -162,15 +175,30 @@ class StageRun:
     def flush(self, *, drain: bool = False) -> Published:
         return self.commit(self.prepare(drain=drain))
 
+    def befall(self, fate: Fate) -> None:
+        """Let the fate happen between two slices of a record."""
+        assert fate not in (Fate.DRAIN, Fate.RESTART), "embedded mode stops between records"
+        if fate is Fate.FLUSH:
+            self.flush()
+        elif fate is not Fate.NOTHING:
+            if fate is Fate.LOSE_FLUSH:
+                self.prepare()
+            self._take_over(compacted=False)
+            for record in self.folded[self.position : -1]:
+                fold(self.stage, record)
+
     def crash(self, *, compacted: bool = False) -> None:
         """A new worker takes over: reads the changelog and goes on from the position in it."""
+        self._take_over(compacted=compacted)
+        for record in self.folded[self.position :]:
+            fold(self.stage, record)
+
+    def _take_over(self, *, compacted: bool) -> None:
         self.stage = self._new_stage()
         entries = compact(self.changelog) if compacted else self.changelog
         self.stage.restore(entries[: len(entries) // 2])
         self.stage.restore(entries[len(entries) // 2 :])
-        position = self.stage.restored()
-        for record in self.folded[position or 0 :]:
-            fold(self.stage, record)
+        self.position = self.stage.restored() or 0
 
     def restart(self, policy: Policy) -> Published:
         """A clean stop and start of embedded mode: the state in one file, the log anew, the next epoch."""

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from services.sessionizer.stage import Flush, InputRecord, Moment, Output
 from services.shared.kafka import OutputRecord
 
 HEAVY = 8 << 20
+PARTS = 3
 
 
 def record(offset: int, value: bytes = b"v") -> InputRecord:
@@ -31,13 +32,15 @@ class ManualClock:
 
 
 class EchoStage:
-    """Outputs what it folded. A record `heavy` makes the backlog too large to wait."""
+    """Outputs what it folded. A record `heavy` makes the backlog too large to wait; `long` is folded in three parts."""
 
     def __init__(self) -> None:
         self.folded: list[int] = []
         self.moments: list[Moment] = []
         self._waiting: list[Output] = []
         self.backlog = 0
+        self._parts = 0
+        self.while_folding: Callable[[], None] = lambda: None
 
     def restore(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         self.folded += [int(key) for key, _ in entries]
@@ -49,6 +52,12 @@ class EchoStage:
         assert item.value is not None
         if item.value == b"broken":
             raise ZeroDivisionError("a bug")
+        if item.value == b"long" and self._parts < PARTS - 1:
+            self._parts += 1
+            self.backlog = HEAVY
+            self._waiting.append(Output("out", 0, None, b"part"))
+            self.while_folding()
+            return False
         self.folded.append(item.offset)
         self.backlog = HEAVY if item.value == b"heavy" else self.backlog
         self._waiting.append(Output("out", 0, None, item.value))
@@ -109,7 +118,7 @@ class QueueSource:
         return {} if self._batches.empty() else self._batches.get_nowait()
 
     def caught_up(self, partition: int) -> bool:
-        return self._batches.empty()
+        return partition in self.assigned and self._batches.empty()
 
     async def close(self) -> None:
         self.closed = True

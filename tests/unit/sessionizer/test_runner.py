@@ -81,6 +81,40 @@ async def test_a_heavy_backlog_does_not_wait_for_the_checkpoint() -> None:
     assert bench.writers[0].commits == [([b"heavy"], 1)]
 
 
+async def test_parts_of_a_record_are_committed_with_the_position_at_the_record() -> None:
+    bench = Bench()
+    await bench.own(0)
+    async with bench.running():
+        bench.source.put({0: [record(0, b"a"), record(1, b"long"), record(2, b"b")]})
+        await bench.settle()
+        bench.clock.advance(1.0)
+        await bench.settle()
+    assert bench.writers[0].commits == [([b"a", b"part"], 1), ([b"part"], 1), ([b"long", b"b"], 3)]
+    assert bench.stages[0].folded == [0, 1, 2]
+
+
+async def test_a_pause_does_not_wait_for_the_end_of_a_long_record() -> None:
+    bench = Bench()
+    await bench.own(0, 1)
+    folding = asyncio.Event()
+
+    def fold_slowly() -> None:
+        bench.clock.advance(0.1)  # longer than a slice, so others get a turn
+        folding.set()
+
+    bench.stages[0].while_folding = fold_slowly
+    async with bench.running():
+        bench.source.put({0: [record(0, b"long")], 1: [record(0)]})
+        await folding.wait()
+        await bench.runner.pause()
+        assert bench.stages[0].folded == bench.stages[1].folded == []
+        assert bench.writers[0].commits[-1][1] == 0
+        assert not any(stage.moments[-1].caught_up for stage in bench.stages.values())
+        await bench.runner.take({0, 1}, kept={0, 1})
+        await bench.runner.resume()
+        assert bench.source.assigned == {0: 0, 1: 0}
+
+
 async def test_a_record_below_the_position_is_not_folded_again() -> None:
     bench = Bench()
     await bench.own(0)
