@@ -87,7 +87,7 @@ class MembershipApp(faust.App):
         return MembershipTransport(self.conf.broker_consumer, self)
 
     async def start(self) -> None:
-        """Join, and return when the states of the first assignment are read. Raises `TransientError` without a broker."""
+        """Join; returns when the states of the first assignment are read. Raises `TransientError` without a broker."""
         try:
             await super().start()
         except KafkaError as error:
