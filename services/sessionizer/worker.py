@@ -129,7 +129,11 @@ class Worker:
 
     def _runner(self, definition: StageDefinition) -> StageRunner:
         fetcher = Fetcher(
-            self._bootstrap, self._settings.app_id, definition.topic, committed_only=self._embedded is None
+            self._bootstrap,
+            self._settings.app_id,
+            definition.topic,
+            committed_only=self._embedded is None,
+            clock=self._clock,
         )
 
         async def take_over(number: int) -> Partition:
