@@ -22,6 +22,7 @@ from services.shared.http import Server
 from services.shared.kafka import SpanProducer
 from services.shared.kafka_topics import partition_counts, topic_specs
 from services.shared.live import READ_TIMEOUT, LiveView, lifetime
+from services.shared.privacy import redaction_of
 from services.shared.room import BoundedRoom, Unlimited
 from services.shared.settings import Settings
 from services.shared.telemetry import Telemetry
@@ -79,6 +80,7 @@ class EmbeddedProcess:
             topic=settings.spans_topic,
             telemetry=telemetry,
             max_request_bytes=settings.max_request_bytes,
+            redaction=redaction_of(settings),
             timeout=settings.gateway_timeout / _SECOND,
         )
         store = ClickHouseStore(neighbours.store)

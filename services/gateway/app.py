@@ -16,6 +16,7 @@ from services.gateway.records import LARGEST, to_records
 from services.shared.clock import Clock
 from services.shared.errors import TransientError
 from services.shared.http import RETRY_AFTER, add_edge, monitor_router
+from services.shared.otlp.redaction import Redaction
 from services.shared.room import Room
 from services.shared.telemetry import Telemetry
 
@@ -54,11 +55,12 @@ def gateway_router(
     topic: str,
     telemetry: Telemetry,
     max_request_bytes: int,
+    redaction: Redaction | None = None,
     timeout: float = 10.0,
 ) -> APIRouter:
     """The gateway as a part of any application. `timeout` in seconds."""
     router = APIRouter(tags=["ingest"])
-    gateway = Gateway(Delivery(producer, room, topic, timeout), telemetry, max_request_bytes)
+    gateway = Gateway(Delivery(producer, room, topic, timeout), telemetry, max_request_bytes, redaction)
 
     @router.post(
         "/v1/traces",
@@ -82,6 +84,7 @@ def build_app(
     *,
     topic: str,
     max_request_bytes: int,
+    redaction: Redaction | None = None,
     timeout: float = 10.0,
     ready: Callable[[], bool] = lambda: True,
 ) -> FastAPI:
@@ -93,7 +96,13 @@ def build_app(
     app = FastAPI(title="Spanloom gateway", version=services.__version__, license_info={"name": "Apache-2.0"})
     add_edge(app, telemetry, clock)
     router = gateway_router(
-        producer, room, topic=topic, telemetry=telemetry, max_request_bytes=max_request_bytes, timeout=timeout
+        producer,
+        room,
+        topic=topic,
+        telemetry=telemetry,
+        max_request_bytes=max_request_bytes,
+        redaction=redaction,
+        timeout=timeout,
     )
     app.include_router(router)
     app.include_router(monitor_router(telemetry, readiness))
@@ -103,8 +112,11 @@ def build_app(
 class Gateway:
     """What happens to one request."""
 
-    def __init__(self, delivery: Delivery, telemetry: Telemetry, max_request_bytes: int) -> None:
+    def __init__(
+        self, delivery: Delivery, telemetry: Telemetry, max_request_bytes: int, redaction: Redaction | None
+    ) -> None:
         self._delivery, self._telemetry, self._most = delivery, telemetry, max_request_bytes
+        self._redaction = redaction
         self._held = 0  # bytes of bodies in memory, of all requests
 
     async def export(self, request: Request) -> Response:
@@ -140,7 +152,7 @@ class Gateway:
         return export
 
     async def _deliver(self, export: Export, encoding: Encoding, project: str) -> Response:
-        records = to_records(export, project)
+        records = to_records(export, project, self._redaction)
         total = sum(record.span_count for record in records.records)
         try:
             refused = await self._delivery.deliver(records.records)

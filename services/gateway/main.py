@@ -10,6 +10,7 @@ from services.shared.errors import SettingsError, TransientError
 from services.shared.health import Health
 from services.shared.http import serve
 from services.shared.kafka import SpanProducer
+from services.shared.privacy import redaction_of
 from services.shared.room import Unlimited
 from services.shared.settings import Settings
 from services.shared.telemetry import Telemetry
@@ -36,6 +37,7 @@ async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, hea
             SystemClock(),
             topic=settings.spans_topic,
             max_request_bytes=settings.max_request_bytes,
+            redaction=redaction_of(settings),
             timeout=timeout,
         )
         await serve(app, settings.host, settings.gateway_port, stop)

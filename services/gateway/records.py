@@ -1,7 +1,7 @@
 """PURE: an export request as records of the spans topic.
 
-A small request goes through in the client's own bytes. A large one, or one whose project the
-gateway has to write, is encoded anew, in records of at most `PREFERRED` bytes. A span is never
+A small request goes through in the client's own bytes. A large one, or one that the gateway has to
+change (a project, redaction), is encoded anew, in records of at most `PREFERRED` bytes. A span is never
 cut; one that is larger than that goes alone, and one over `LARGEST` is refused.
 """
 
@@ -12,6 +12,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, TracesData
 
 from services.gateway.body import Export
+from services.shared.otlp.redaction import Redaction
 
 PREFERRED = 512 << 10
 """Bytes of a record: the embedded broker drops larger ones first, and a Kafka batch holds two."""
@@ -39,13 +40,15 @@ class Records:
     too_large: int = 0
 
 
-def to_records(export: Export, project: str) -> Records:
+def to_records(export: Export, project: str, redaction: Redaction | None = None) -> Records:
     """`project`: what `x-project-name` says, trimmed; empty: nothing. Changes `export.request`."""
     spans = count_spans(export.request)
+    if redaction is not None:
+        redaction.apply(export.request)
     if project:
         for resource_spans in export.request.resource_spans:
             _set_project(resource_spans, project)
-    elif len(export.data) <= PREFERRED:
+    elif redaction is None and len(export.data) <= PREFERRED:
         return Records([Record(export.data, spans)] if spans else [])
     result = Records()
     for part, count in _parts(export.request):

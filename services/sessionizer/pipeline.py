@@ -31,6 +31,7 @@ from services.sessionizer.window_stage import window_stage
 from services.shared.kafka_topics import changelog_topic, dead_letter_topic
 from services.shared.otlp.rules import Rules
 from services.shared.prices.price_book import price_book
+from services.shared.privacy import redaction_of
 from services.shared.settings import Settings
 
 PartitionCounts = dict[str, int]
@@ -55,6 +56,7 @@ def route_definition(settings: Settings, counts: PartitionCounts) -> StageDefini
         project_attributes=settings.project_attributes,
         max_future=settings.max_future,
         prices=price_book(settings.prices_file),
+        redaction=redaction_of(settings),
     )
 
     def build(partition: int) -> RouteStage:
@@ -67,6 +69,7 @@ def route_definition(settings: Settings, counts: PartitionCounts) -> StageDefini
             trace_spans=None,
             dead_letter_topic=dead_letters,
             dead_letter_partitions=counts[dead_letters],
+            keeps_dead_letters=settings.dead_letters == "keep",
             out_of_orderness=settings.out_of_orderness,
             idle_after=settings.idle_after,
             service_version=services.__version__,

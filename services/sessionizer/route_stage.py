@@ -35,6 +35,7 @@ class RouteStage:
         trace_spans: TraceSpansOutput | None,
         dead_letter_topic: str,
         dead_letter_partitions: int,
+        keeps_dead_letters: bool = True,
         out_of_orderness: int,
         idle_after: int,
         service_version: str,
@@ -46,6 +47,7 @@ class RouteStage:
         self._session_spans, self._trace_spans = session_spans, trace_spans
         self._dead_letter_topic = dead_letter_topic
         self._dead_letter_partition = partition % dead_letter_partitions
+        self._keeps_dead_letters = keeps_dead_letters
         self._service_version = service_version
         self._dead_letters: list[Output] = []
         self._dead_letter_bytes = 0
@@ -67,8 +69,9 @@ class RouteStage:
             self._counts["spanloom_span_notes_total", Note.LARGE_RECORD.value] += 1
         if isinstance(request, DeadLetter):
             self._counts["spanloom_records_total", request.reason.value] += 1
-            self._dead_letters.append(self._dead_letter(record, value, request))
-            self._dead_letter_bytes += len(value)
+            if self._keeps_dead_letters:
+                self._dead_letters.append(self._dead_letter(record, value, request))
+                self._dead_letter_bytes += len(value)
             self._watermark.heard(None, record.timestamp)
             return True
         extraction = extract(request, record.timestamp, self._rules)

@@ -12,6 +12,7 @@ from services.shared.kafka import LARGEST_DEAD_LETTER, LARGEST_RECORD
 from services.shared.settings import Settings
 
 _TIMEOUT = 30.0
+_MILLISECOND = 10**6
 _DAY_MS = 24 * 3600 * 1000
 
 
@@ -57,7 +58,12 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
     count, replication = settings.topic_partitions, settings.topic_replication
     timed = {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
     large = {"max.message.bytes": str(LARGEST_RECORD)}
-    letters = {"cleanup.policy": "delete", "max.message.bytes": str(LARGEST_DEAD_LETTER), **_days(30)}
+    letters = {
+        "cleanup.policy": "delete",
+        "max.message.bytes": str(LARGEST_DEAD_LETTER),
+        # What nobody can decode is kept whole, also what the redaction policy would leave out of it.
+        "retention.ms": str(settings.dead_letter_retention // _MILLISECOND),
+    }
     spans_dead, rollups_dead = dead_letter_topic(settings.spans_topic), dead_letter_topic(settings.rollups_topic)
     return [
         TopicSpec(settings.spans_topic, count, replication, {**timed, **large, **_days(7)}),

@@ -5,15 +5,13 @@ file named by `SPANLOOM_CONFIG`, then the defaults. Frozen afterwards. Component
 values, never this object. The settings table in README.md is generated from this file.
 """
 
-import json
 import os
-import re
 from difflib import get_close_matches
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -24,49 +22,21 @@ from pydantic_settings import (
 
 from services.shared.clickhouse_url import ClickHouseUrl
 from services.shared.errors import SettingsError
-from services.shared.prices.price_file import PriceFileError, read_prices
+from services.shared.otlp.redaction import Action, parse_rule
+from services.shared.setting_types import (
+    Duration,
+    Names,
+    Pattern,
+    PricesFile,
+    RedactionRules,
+    json_object,
+    parse_duration,
+    written,
+)
 
-_UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h|d)?")
-_LONGEST = 36_500 * _UNITS["d"]  # times are 64 bits of nanoseconds: 292 years
+__all__ = ["Settings", "load_settings", "parse_duration", "variable"]
 
-
-def parse_duration(value: object) -> int:
-    """`30m`, `1.5h`, `500ms`, or a number of seconds, to nanoseconds. Raises `ValueError`."""
-    match = _DURATION.fullmatch(str(value).strip())
-    if match is None:
-        message = f"{value!r} is no duration; write for example 30m, 1.5h, 500ms or a number of seconds"
-        raise ValueError(message)
-    nanoseconds = float(match[1]) * _UNITS[match[2] or "s"]
-    if nanoseconds > _LONGEST:
-        message = "100 years (36500d) is the longest duration"
-        raise ValueError(message)
-    return round(nanoseconds)
-
-
-def _comma_list(value: object) -> object:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def _json_object(value: object) -> object:
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except ValueError as error:
-        message = f"no JSON object: {error}"
-        raise ValueError(message) from error
-
-
-Duration = Annotated[int, BeforeValidator(parse_duration)]
-"""Nanoseconds, written as a duration."""
-
-
-def _written(text: str) -> Any:  # noqa: ANN401 - the default is text, the field is a number
-    """A default as a person writes it: read by the same parser, shown so in the settings table."""
-    return text
-
-
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
-"""A comma-separated list in the environment, an array in TOML."""
+_SHORTEST_KEY = 16
 
 
 class Settings(BaseSettings):
@@ -96,29 +66,29 @@ class Settings(BaseSettings):
     )
 
     # sessions (the policy of the engine)
-    gap: Duration = Field(_written("30m"), gt=0, description="Longest silence inside one window.")
-    gap_by_project: Annotated[dict[str, Duration], NoDecode, BeforeValidator(_json_object)] = Field(
+    gap: Duration = Field(written("30m"), gt=0, description="Longest silence inside one window.")
+    gap_by_project: Annotated[dict[str, Duration], NoDecode, BeforeValidator(json_object)] = Field(
         default_factory=dict, description='Other gaps by project, as JSON: `{"voice-bot": "5m"}`.'
     )
     allowed_lateness: Duration = Field(
-        _written("1h"), ge=0, description="How long a closed window is held and corrected."
+        written("1h"), ge=0, description="How long a closed window is held and corrected."
     )
-    max_duration: Duration = Field(_written("24h"), gt=0, description="A window this long is sealed and closed.")
+    max_duration: Duration = Field(written("24h"), gt=0, description="A window this long is sealed and closed.")
     max_spans: int = Field(50_000, ge=1, description="A window of this many spans is sealed and closed.")
     snapshot_interval: Duration = Field(
-        _written("30s"), ge=0, description="How often an open window's changes are emitted."
+        written("30s"), ge=0, description="How often an open window's changes are emitted."
     )
     out_of_orderness: Duration = Field(
-        _written("10s"), ge=0, description="How far the watermark stays behind the latest span."
+        written("10s"), ge=0, description="How far the watermark stays behind the latest span."
     )
     idle_after: Duration = Field(
-        _written("5s"), gt=0, description="A caught-up source silent this long lets time go on."
+        written("5s"), gt=0, description="A caught-up source silent this long lets time go on."
     )
     source_timeout: Duration = Field(
-        _written("10m"), gt=0, description="A source unheard this long no longer holds time back."
+        written("10m"), gt=0, description="A source unheard this long no longer holds time back."
     )
     max_future: Duration = Field(
-        _written("10m"), ge=0, description="A span may end this long after its record's timestamp."
+        written("10m"), ge=0, description="A span may end this long after its record's timestamp."
     )
     session_id_attributes: Names = Field(
         (), description="Attributes read for the session id, in order. Empty: the built-in list."
@@ -126,7 +96,23 @@ class Settings(BaseSettings):
     project_attributes: Names = Field(
         (), description="Resource attributes read for the project after `openinference.project.name`."
     )
-    prices_file: str = Field("", description="TOML file of prices that come before those of genai-prices.")
+    prices_file: PricesFile = Field("", description="TOML file of prices that come before those of genai-prices.")
+
+    # privacy
+    redact: RedactionRules = Field(
+        (), description="What is not kept, by attribute name: `drop:user.email,hash:user.id,mask:*.api_key`."
+    )
+    redact_key: SecretStr = Field(SecretStr(""), description="Secret of the hashes that `hash:` rules make.")
+    redact_values: Pattern = Field("", description="Regular expression; what it finds in any text is masked.")
+    capture_content: bool = Field(
+        default=True, description="`false`: inputs, outputs and messages of errors are not kept."
+    )
+    dead_letters: Literal["keep", "drop"] = Field(
+        "keep", description="Whether records that nobody can decode are kept in the dead letter topic."
+    )
+    dead_letter_retention: Duration = Field(
+        written("7d"), ge=60 * 10**9, description="How long topics of dead letters that Spanloom makes keep them."
+    )
 
     # the worker
     epoch: int = Field(
@@ -134,22 +120,22 @@ class Settings(BaseSettings):
     )
     instance_id: str = Field("", description="Static Kafka group membership: a stable name for this worker.")
     checkpoint_interval: Duration = Field(
-        _written("500ms"), gt=0, description="How often outputs, states and position commit."
+        written("500ms"), gt=0, description="How often outputs, states and position commit."
     )
     kafka_session_timeout: Duration = Field(
-        _written("15s"), ge=10**9, description="A silent worker loses its partitions after this."
+        written("15s"), ge=10**9, description="A silent worker loses its partitions after this."
     )
     transaction_timeout: Duration = Field(
-        _written("30s"), ge=10**9, description="The broker aborts an older open transaction."
+        written("30s"), ge=10**9, description="The broker aborts an older open transaction."
     )
     metadata_refresh: Duration = Field(
-        _written("30s"), ge=10**9, description="How soon a worker finds new partitions of `otlp_spans`."
+        written("30s"), ge=10**9, description="How soon a worker finds new partitions of `otlp_spans`."
     )
-    drain_timeout: Duration = Field(_written("60s"), gt=0, description="SIGTERM: the clean stop may take this long.")
+    drain_timeout: Duration = Field(written("60s"), gt=0, description="SIGTERM: the clean stop may take this long.")
 
     # sinks
     span_storage: Literal["all", "roots", "off"] = Field("all", description="Which spans the span sink stores.")
-    sink_flush_interval: Duration = Field(_written("500ms"), gt=0, description="A sink inserts at least this often.")
+    sink_flush_interval: Duration = Field(written("500ms"), gt=0, description="A sink inserts at least this often.")
     sink_batch_rows: int = Field(10_000, ge=1, description="A sink inserts at this many rows.")
     sink_refused_rows: int = Field(
         100, ge=1, description="More refused rows in a row mean that a table does not fit: the sink waits for a person."
@@ -164,7 +150,7 @@ class Settings(BaseSettings):
     )
     max_request_bytes: int = Field(16 << 20, ge=1024, description="Largest body the gateway takes, unpacked.")
     gateway_timeout: Duration = Field(
-        _written("10s"), gt=0, description="The gateway answers 503 when Kafka takes longer."
+        written("10s"), gt=0, description="The gateway answers 503 when Kafka takes longer."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
 
@@ -187,15 +173,13 @@ class Settings(BaseSettings):
             raise ValueError(str(error)) from error
         return url
 
-    @field_validator("prices_file")
+    @field_validator("redact_key")
     @classmethod
-    def _check_prices_file(cls, file: str) -> str:
-        try:
-            if file:
-                read_prices(Path(file))
-        except PriceFileError as error:
-            raise ValueError(f"cannot be used: {error}") from error
-        return file
+    def _check_redact_key(cls, key: SecretStr, info: ValidationInfo) -> SecretStr:
+        hashes = any(parse_rule(rule).action is Action.HASH for rule in info.data.get("redact", ()))
+        if hashes and len(key.get_secret_value()) < _SHORTEST_KEY:
+            raise ValueError(f"`hash:` rules need a secret of at least {_SHORTEST_KEY} characters")
+        return key
 
     @field_validator("redis_url")
     @classmethod
@@ -285,4 +269,4 @@ def _fault(kind: str, where: tuple[int | str, ...], what: str, value: object) ->
     if kind == "extra_forbidden":
         return f"{path}: there is no such setting{_meant(path)}"
     # URLs have passwords in them.
-    return f"{path}: {what}" if path.endswith("_URL") else f"{path}: {what} (got {value!r})"
+    return f"{path}: {what}" if path.endswith(("_URL", "_KEY")) else f"{path}: {what} (got {value!r})"

@@ -10,14 +10,17 @@ from services.shared.health import Health
 from services.shared.kafka_source import DeadLetterTopic, KafkaSource
 from services.shared.kafka_topics import dead_letter_topic, unstored_topic
 from services.shared.otlp.rules import Rules
+from services.shared.privacy import redaction_of
 from services.shared.room import Room, Unlimited
 from services.shared.settings import Settings
 from services.shared.telemetry import Telemetry
 from services.sink.batch import Conversion
+from services.sink.letters import NoDeadLetters, RedactedLetters
 from services.sink.rows import SpanConversion, rollup_rows
-from services.sink.sink import Limits, Sink
+from services.sink.sink import DeadLetters, Limits, Sink
 
 _MILLISECOND = 10**6
+_SPAN_SINK = "span-sink"
 
 
 async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, health: Health | None = None) -> None:
@@ -54,6 +57,13 @@ def build_sinks(
 
     With `embedded` they read librdkafka's broker; run them with `to_end` then, for it is only memory.
     """
+    redaction = redaction_of(settings)
+
+    def letters_of(reader: str, topic: str) -> DeadLetters:
+        if settings.dead_letters == "drop":
+            return NoDeadLetters()
+        letters = DeadLetterTopic(bootstrap, topic)
+        return letters if redaction is None or reader != _SPAN_SINK else RedactedLetters(letters, redaction)
 
     def make(reader: str, topic: str, dead_letters: str, conversion: Conversion, scope: str) -> Sink:
         group = f"{settings.app_id}-{reader}"
@@ -69,7 +79,7 @@ def build_sinks(
                 session_timeout_ms=settings.kafka_session_timeout // _MILLISECOND,
             ),
             store=store,
-            dead_letters=DeadLetterTopic(bootstrap, dead_letters),
+            dead_letters=letters_of(reader, dead_letters),
             room=room,
             clock=clock,
             telemetry=telemetry,
@@ -84,15 +94,22 @@ def build_sinks(
     sinks = [make("rollup-sink", settings.rollups_topic, dead_letter_topic(settings.rollups_topic), rollup_rows, "")]
     if settings.span_storage != "off":
         # Other settings make other rows of the same record.
-        rules = (settings.session_id_attributes, settings.project_attributes, settings.max_future)
+        rules: tuple[object, ...] = (
+            settings.session_id_attributes,
+            settings.project_attributes,
+            settings.max_future,
+        )
+        if redaction is not None:
+            rules = (*rules, settings.redact, settings.redact_values, settings.capture_content)
         conversion = SpanConversion(
             Rules(
                 session_id_attributes=settings.session_id_attributes,
                 project_attributes=settings.project_attributes,
                 max_future=settings.max_future,
+                redaction=redaction,
             ),
             roots_only=settings.span_storage == "roots",
         )
         spans, letters = settings.spans_topic, unstored_topic(settings.spans_topic)
-        sinks.append(make("span-sink", spans, letters, conversion, f"{settings.span_storage}/{rules}"))
+        sinks.append(make(_SPAN_SINK, spans, letters, conversion, f"{settings.span_storage}/{rules}"))
     return sinks

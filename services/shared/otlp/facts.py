@@ -57,7 +57,9 @@ class Extraction:
 
 
 def extract(request: TracesData, record_time_ns: int, rules: Rules) -> Extraction:
-    """Never raises for any decodable request. `record_time_ns`: the record's timestamp."""
+    """Never raises for any decodable request, which redaction changes. `record_time_ns`: the record's timestamp."""
+    if rules.redaction is not None:
+        rules.redaction.apply(request)
     reader = _RecordReader(record_time_ns, rules)
     for resource_spans in request.resource_spans:
         reader.enter(ResourceView(resource_spans.resource, rules, reader.plans))

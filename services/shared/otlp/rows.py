@@ -65,7 +65,9 @@ class SpanRow:
 
 
 def span_rows(request: TracesData, record_time_ns: int, rules: Rules, *, roots_only: bool) -> Iterator[SpanRow]:
-    """Valid spans in the order of the record. Never raises for any decodable request."""
+    """Valid spans in the order of the record. Never raises for any decodable request, which redaction changes."""
+    if rules.redaction is not None:
+        rules.redaction.apply(request)
     plans = plans_for(rules)
     for resource_spans in request.resource_spans:
         resource = ResourceView(resource_spans.resource, rules, plans)

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from services.shared.model.span import PREVIEW_LENGTH
 from services.shared.otlp.pricing import NO_PRICES, PriceBook
+from services.shared.otlp.redaction import Redaction
 
 
 class Resolve(StrEnum):
@@ -32,3 +33,4 @@ class Rules:
     preview_length: int = PREVIEW_LENGTH
     resolve: Resolve = Resolve.OFF
     prices: PriceBook = field(default=NO_PRICES, compare=False)
+    redaction: Redaction | None = field(default=None, compare=False)
