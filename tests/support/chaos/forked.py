@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support.chaos.trap import TRAP
 from tests.support.processes import REPOSITORY, Process
 
 _context = multiprocessing.get_context("forkserver")
@@ -98,7 +99,7 @@ def spanloom(command: str) -> None:
 def _run(
     function: Callable[..., None], arguments: tuple[Any, ...], log: Path, trap: Path, env: Mapping[str, str]
 ) -> None:
-    from tests.support.chaos.preloaded import TRAP  # noqa: PLC0415 - importing it sets the trap, in children only
+    from tests.support.chaos import preloaded  # noqa: F401, PLC0415 - importing it installs the trap, in children only
 
     os.setsid()
     with log.open("ab") as output:

@@ -3,9 +3,8 @@
 from importlib import import_module
 
 from tests.support.chaos.crash_points import install
-from tests.support.chaos.trap import FileTrap
+from tests.support.chaos.trap import TRAP
 
-TRAP = FileTrap()
 install(TRAP)
 
 for _name in ("services.cli.main", "services.sessionizer.main", "services.sink.main"):

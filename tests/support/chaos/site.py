@@ -38,6 +38,15 @@ class Surroundings:
     redis: RedisServer
     broker_in_use: threading.Lock = field(default_factory=threading.Lock)
 
+    def heal(self) -> None:
+        """Whatever a run that failed has left undone."""
+        self.clickhouse.set_faults()
+        with self.broker_in_use:
+            if not self.kafka.is_started:
+                self.kafka.start()
+        if not self.redis.is_started:
+            self.redis.start()
+
 
 @contextmanager
 def surroundings(folder: Path, kafka: ApacheKafka | None = None) -> Iterator[Surroundings]:
@@ -83,6 +92,10 @@ class ChaosSite:
         self._stack.callback(self.store.close)
         self.settings = {
             "app_id": name,
+            "kafka_bootstrap": around.kafka.bootstrap,
+            "spans_topic": f"{name}-spans",
+            "session_spans_topic": f"{name}-session-spans",
+            "rollups_topic": f"{name}-rollups",
             "clickhouse_url": database,
             "redis_url": around.redis.url,
             "topic_partitions": str(PARTITIONS),
@@ -96,7 +109,6 @@ class ChaosSite:
         }
         made = ForkedInstallation(folder, name, around.kafka.bootstrap, **self.settings)
         self.installation = self._stack.enter_context(made)
-        self.session_spans_topic = f"{name}-session-spans"
         self.workers: list[ForkedService] = []
         self.restarts = 0
         self.sent = 0

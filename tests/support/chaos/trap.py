@@ -87,3 +87,7 @@ class FileTrap:
         assert self.folder is not None
         reached = [(stage, (p.coroutine, p.awaited, p.side)) for stage, p in sorted(self._reached)]
         (self.folder / _REACHED).write_text(json.dumps(reached))
+
+
+TRAP = FileTrap()
+"""That of this process."""

@@ -84,6 +84,10 @@ class ApacheKafka:
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self._port}"
 
+    @property
+    def is_started(self) -> bool:
+        return self._process is not None
+
     def start(self) -> None:
         """Start, or start again, and wait until it answers."""
         assert self._process is None, "already started"

@@ -18,41 +18,58 @@ class LogRecord:
     timestamp: int = field(default=0, compare=False)  # ns
 
 
+class LogFollower:
+    """Reads a topic on from where it was read before, up to the present end of each partition."""
+
+    def __init__(self, bootstrap: str, topic: str, partitions: int, *, committed_only: bool = True) -> None:
+        self._topic = topic
+        self._positions = dict.fromkeys(range(partitions), OFFSET_BEGINNING)
+        self._reader = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "reader-of-tests",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 10,
+                "isolation.level": "read_committed" if committed_only else "read_uncommitted",
+                "receive.message.max.bytes": 200 << 20,
+            }
+        )
+
+    def read(self, within: float = 30.0) -> list[LogRecord]:
+        """Every record since the last call, by partition in offset order."""
+        records: list[LogRecord] = []
+        ended: dict[int, int] = {}
+
+        def look() -> bool:
+            for message in self._reader.consume(10_000, 0.05):
+                error, number, offset = message.error(), message.partition() or 0, message.offset() or 0
+                if error is None:
+                    records.append(_record(message))
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    ended[number] = offset
+                else:
+                    raise AssertionError(f"reading {self._topic}: {error.str()}")
+            return len(ended) == len(self._positions)
+
+        self._reader.assign([TopicPartition(self._topic, number, at) for number, at in self._positions.items()])
+        eventually(look, within=within, what=f"the end of {self._topic}", every=0.0)
+        self._positions |= ended
+        return sorted(records, key=lambda record: (record.partition, record.offset))
+
+    def close(self) -> None:
+        self._reader.close()
+
+
 def read_all(
     bootstrap: str, topic: str, partitions: int, *, committed_only: bool = True, within: float = 30.0
 ) -> list[LogRecord]:
     """Every record up to the present end of each partition, by partition in offset order."""
-    reader = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "reader-of-tests",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 10,
-            "isolation.level": "read_committed" if committed_only else "read_uncommitted",
-            "receive.message.max.bytes": 200 << 20,
-        }
-    )
-    records: list[LogRecord] = []
-    ended: set[int] = set()
-
-    def look() -> bool:
-        for message in reader.consume(10_000, 0.05):
-            error = message.error()
-            if error is None:
-                records.append(_record(message))
-            elif error.code() == KafkaError._PARTITION_EOF:
-                ended.add(message.partition() or 0)
-            else:
-                raise AssertionError(f"reading {topic}: {error.str()}")
-        return len(ended) == partitions
-
+    follower = LogFollower(bootstrap, topic, partitions, committed_only=committed_only)
     try:
-        reader.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(partitions)])
-        eventually(look, within=within, what=f"the end of {topic}", every=0.0)
+        return follower.read(within)
     finally:
-        reader.close()
-    return sorted(records, key=lambda record: (record.partition, record.offset))
+        follower.close()
 
 
 def committed_offset(bootstrap: str, group: str, topic: str, partition: int) -> int | None:
