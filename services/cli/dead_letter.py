@@ -45,7 +45,7 @@ def dead_letter() -> None:
 
     A record that can never be decoded goes to <spans topic>.dead-letter, a row that ClickHouse
     refuses for good to the dead letter topic of its sink: bytes untouched, the reason in
-    headers. They stay there for 30 days, whatever is done with them.
+    headers. They stay there for SPANLOOM_DEAD_LETTER_RETENTION, whatever is done with them.
     """
 
 

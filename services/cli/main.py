@@ -11,6 +11,7 @@ import click
 import services
 from services.cli.dead_letter import dead_letter
 from services.cli.faults import checked_settings, extra, read_config, told
+from services.cli.reprocess import reprocess
 from services.cli.settings_table import settings_lines
 from services.shared.log import set_up_logging
 from services.shared.process import Service, run_process
@@ -49,6 +50,7 @@ def main(config: Path | None) -> None:
 
 
 main.add_command(dead_letter)
+main.add_command(reprocess)
 
 
 @main.command()

@@ -24,7 +24,8 @@ from services.shared.errors import PermanentError, SettingsError, TransientError
 from services.shared.records.source_record import SourceRecord
 
 _TIMEOUT = 30.0
-_POLL = 0.2
+_POLL = 0.1
+_MOST_AT_ONCE = 500
 _MILLISECOND = 10**6
 
 
@@ -62,6 +63,7 @@ class TopicReader:
         self._topic, self._room, self._patience = topic, room, patience
         self._clock = SystemClock()
         self._lanes: dict[int, _Lane] = {}
+        self._at_once = 1  # records of one call
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -121,11 +123,13 @@ class TopicReader:
     def read(self, ranges: Mapping[int, Range]) -> Iterator[SourceRecord]:
         """The records of these ranges, each partition in its order, between them the one with the least timestamp.
 
-        Equal timestamps go by partition, so the order is a function of the log alone.
+        Equal timestamps go by partition, so the order is a function of the log alone. A second call ends the first one.
         """
         wanted = {number: each for number, each in ranges.items() if not each.is_empty}
         self._lanes = {number: _Lane(each.end) for number, each in wanted.items()}
-        self._consumer.assign([TopicPartition(self._topic, number, each.begin) for number, each in wanted.items()])
+        places = [TopicPartition(self._topic, number, each.begin) for number, each in wanted.items()]
+        self._consumer.assign(places)
+        self._consumer.resume(places)  # what an earlier reading paused stays paused
         while self._fill():
             number = min(self._lanes, key=lambda number: (self._lanes[number].records[0].timestamp, number))
             lane = self._lanes[number]
@@ -144,7 +148,7 @@ class TopicReader:
                     self._pause(number, paused=False)
             if not any(number in self._lanes for number in lacking):
                 break
-            messages = self._consumer.consume(100, _POLL)
+            messages = self._consumer.consume(self._at_once, _POLL)
             now = self._clock.monotonic()
             if messages or deadline == math.inf:
                 deadline = now + self._patience
@@ -152,7 +156,14 @@ class TopicReader:
                 raise TransientError(f"reading {self._topic}: nothing from the broker for {self._patience:.0f} s")
             for message in messages:
                 self._take(message)
+            self._adapt(sum(len(message) for message in messages), len(messages))
         return bool(self._lanes)
+
+    def _adapt(self, size: int, count: int) -> None:
+        """One call takes what there is, up to a number of records: let that be no more bytes than a lane may hold."""
+        if size:
+            room = self._room // (4 * max(1, len(self._lanes)))
+            self._at_once = max(1, min(_MOST_AT_ONCE, 2 * self._at_once, room * count // size))
 
     def _take(self, message: Message) -> None:
         number, offset, error = message.partition(), message.offset(), message.error()

@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from services.cli.main import main
 
-COMMANDS = ("up", "worker", "sink", "api", "gateway", "migrate", "dead-letter", "demo", "settings")
+COMMANDS = ("up", "worker", "sink", "api", "gateway", "migrate", "dead-letter", "reprocess", "demo", "settings")
 
 
 @pytest.fixture(autouse=True)
