@@ -129,16 +129,16 @@ class EmbeddedProcess:
             await self._server.stop()
             await self._worker.until_ready()  # its states are in its hands, and spans may wait for it
             if self._room is not None:
-                await self._room.emptied(self._settings.spans_topic)
-                await self._worker.drain_route()
-                await self._room.emptied(self._settings.session_spans_topic)
+                for topic in self._worker.inputs:
+                    await self._room.emptied(topic)
+                    await self._worker.drain_stage(topic)
             stop_worker.set()
             await worker
             states = await self._worker.drain()
             stop_sinks.set()
         if self._log is not None:
             save_states(self._saved_to, SavedStates(self._log.epoch, states))
-            _log.info("saved the states of %d partitions", len(states))
+            _log.info("saved the states of %d partitions", sum(map(len, states.values())))
 
 
 def _saved_states(settings: Settings) -> Path:
@@ -151,6 +151,7 @@ def _room(settings: Settings) -> BoundedRoom:
     return BoundedRoom(
         {
             settings.spans_topic: frozenset(span_readers),
+            settings.trace_spans_topic: frozenset({"resolve"}),
             settings.session_spans_topic: frozenset({"window"}),
             settings.rollups_topic: frozenset({"rollup-sink"}),
         }
@@ -164,4 +165,4 @@ async def _begin_log(settings: Settings, neighbours: Neighbours, room: BoundedRo
     epoch = max(stored, saved.epoch if saved else 0) + 1
     if saved is None and (closed := await neighbours.store.run(lambda client: close_interrupted(client, epoch))):
         _log.warning("the last stop was no clean one: closed %d open windows as interrupted", closed)
-    return EmbeddedLog(room, saved.partitions if saved else {}, epoch)
+    return EmbeddedLog(room, saved.stages if saved else {}, epoch)

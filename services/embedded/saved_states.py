@@ -1,4 +1,4 @@
-"""The file that a clean stop leaves for the next start: the states of held windows.
+"""The file that a clean stop leaves for the next start: the states of held windows and of traces.
 
 The embedded broker is memory, so there is no changelog to read back. The file is written
 atomically. It is forgotten as soon as the next process takes spans: from then on it is of the
@@ -14,22 +14,26 @@ import msgpack
 
 from services.shared.errors import PermanentError
 
-_FORMAT = 1
+_FORMAT = 2
+_WINDOWS_ONLY = 1  # an older format: `window` was the only stage with states
 
 
 @dataclass(frozen=True, slots=True)
 class SavedStates:
-    """Changelog entries by partition, and the epoch of the log they were made from."""
+    """Changelog entries by stage and partition, and the epoch of the log they were made from."""
 
     epoch: int
-    partitions: Mapping[int, Sequence[tuple[bytes, bytes]]]
+    stages: Mapping[str, Mapping[int, Sequence[tuple[bytes, bytes]]]]
 
 
 def save_states(path: Path, states: SavedStates) -> None:
     """Write the file; it is there whole or not at all."""
     scratch = path.with_suffix(".writing")
     with scratch.open("wb") as file:
-        entries = {number: list(of_partition) for number, of_partition in states.partitions.items()}
+        entries = {
+            stage: {number: list(of_partition) for number, of_partition in partitions.items()}
+            for stage, partitions in states.stages.items()
+        }
         file.write(msgpack.packb([_FORMAT, states.epoch, entries]))
         file.flush()
         os.fsync(file.fileno())
@@ -46,6 +50,8 @@ def load_states(path: Path) -> SavedStates | None:
     except FileNotFoundError:
         return None
     fields = msgpack.unpackb(data, strict_map_key=False, use_list=False)
+    if fields[0] == _WINDOWS_ONLY:
+        return SavedStates(fields[1], {"window": fields[2]})
     if fields[0] != _FORMAT:
         raise PermanentError(f"{path} has format {fields[0]}, this version reads {_FORMAT}; move it to start without")
     return SavedStates(fields[1], fields[2])

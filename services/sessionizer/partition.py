@@ -11,6 +11,12 @@ from services.shared.clock import Clock
 from services.shared.kafka import PartitionWriter
 from services.shared.telemetry import Telemetry
 
+_OF_A_PARTITION = (
+    *("spanloom_open_windows", "spanloom_held_windows"),
+    *("spanloom_waiting_spans", "spanloom_waiting_bytes", "spanloom_bound_traces"),
+)
+"""Gauges that a stage alone has: their only label is the partition."""
+
 BACKLOG_LIMIT = 4 << 20
 """Bytes waiting for a checkpoint above which it comes early, so that memory stays bounded."""
 
@@ -72,7 +78,7 @@ class Partition:
         age = self._clock.monotonic() - self._checkpointed
         self._telemetry.set("spanloom_checkpoint_age_seconds", age, self._stage_name, number)
         gauges = self.stage.gauges
-        for name in ("spanloom_open_windows", "spanloom_held_windows"):
+        for name in _OF_A_PARTITION:
             if name in gauges:
                 self._telemetry.set(name, gauges[name], number)
         if (watermark := gauges.get("spanloom_watermark_seconds")) is not None:
@@ -86,7 +92,7 @@ class Partition:
         number = str(self.number)
         gauges = self.stage.gauges
         self._telemetry.remove("spanloom_checkpoint_age_seconds", self._stage_name, number)
-        for name in ("spanloom_open_windows", "spanloom_held_windows"):
+        for name in _OF_A_PARTITION:
             if name in gauges:
                 self._telemetry.remove(name, number)
         if "spanloom_watermark_seconds" in gauges:

@@ -1,14 +1,19 @@
 """READ THIS FIRST: the way of a span through the worker.
 
-    otlp_spans ──► route ──► session_spans ──► window ──► session_rollups
-                     │                            │
-                     ▼                            ▼
-         otlp_spans.dead-letter       <app>-window-changelog, live view
+    otlp_spans ──► route ──────────► session_spans ──► window ──► session_rollups
+                    │ │                    ▲              │
+       dead letters │ │                    │              ├──► <app>-window-changelog
+                    ▼ └──► trace_spans ──► resolve        └──► live view
+                                           │
+                                           └──► <app>-resolve-changelog
 
 `route` decodes each record, corrects and judges each span, finds its session key and writes its
-facts to the partition of that key; every second it adds what time it is in its source. `window`
-folds the facts into session windows, closes them when the watermark says so, and publishes
-each window at a version. Both are pure (`Stage`); around them stand, from the outside in:
+facts to the partition of that key; every second it adds what time it is in its source. A span
+whose trace names no session in the same record goes to `resolve` instead, by its trace, and so
+does word of the traces that name one. `resolve` holds the span until its trace's session is
+known, or nobody has named one for too long. `window` folds the facts into session windows, closes
+them when the watermark says so, and publishes each window at a version. All three are pure
+(`Stage`); around them stand, from the outside in:
 
     app.py         Faust: which partitions this worker owns
     runner.py      one loop a stage: fetch, fold, checkpoint
@@ -16,7 +21,7 @@ each window at a version. Both are pure (`Stage`); around them stand, from the o
     partition.py   one owned partition and its transaction
     route_stage.py                                  what `route` does with a record
     keyed_stage.py                                  what every stage with states does alike
-    window_stage.py, engine/                        what it is all for
+    resolve_stage.py, window_stage.py, engine/      what it is all for
 """
 
 from collections.abc import Callable
@@ -24,12 +29,14 @@ from dataclasses import dataclass
 
 import services
 from services.sessionizer.engine.policy import Policy
+from services.sessionizer.engine.resolve import ResolvePolicy, Unresolved
+from services.sessionizer.resolve_stage import resolve_stage
 from services.sessionizer.route_stage import RouteStage
-from services.sessionizer.span_outputs import SessionSpansOutput
+from services.sessionizer.span_outputs import SessionSpansOutput, TraceSpansOutput
 from services.sessionizer.stage import Stage
 from services.sessionizer.window_stage import window_stage
 from services.shared.kafka_topics import changelog_topic, dead_letter_topic
-from services.shared.otlp.rules import Rules
+from services.shared.otlp.rules import Resolve, Rules
 from services.shared.prices.price_book import price_book
 from services.shared.privacy import redaction_of
 from services.shared.settings import Settings
@@ -49,15 +56,20 @@ class StageDefinition:
 
 
 def route_definition(settings: Settings, counts: PartitionCounts) -> StageDefinition:
-    """Spans of one source partition to the partitions of their sessions. No state."""
+    """Spans of one source partition to the partitions of their sessions, or of their traces. No state."""
     dead_letters = dead_letter_topic(settings.spans_topic)
     rules = Rules(
         session_id_attributes=settings.session_id_attributes,
         project_attributes=settings.project_attributes,
         max_future=settings.max_future,
         prices=price_book(settings.prices_file),
+        resolve=Resolve(settings.resolve),
         redaction=redaction_of(settings),
     )
+
+    def trace_spans() -> TraceSpansOutput | None:
+        topic = settings.trace_spans_topic
+        return None if rules.resolve is Resolve.OFF else TraceSpansOutput(topic, counts[topic])
 
     def build(partition: int) -> RouteStage:
         return RouteStage(
@@ -66,7 +78,7 @@ def route_definition(settings: Settings, counts: PartitionCounts) -> StageDefini
             spans_topic=settings.spans_topic,
             sources=counts[settings.spans_topic],
             session_spans=SessionSpansOutput(settings.session_spans_topic, counts[settings.session_spans_topic]),
-            trace_spans=None,
+            trace_spans=trace_spans(),
             dead_letter_topic=dead_letters,
             dead_letter_partitions=counts[dead_letters],
             keeps_dead_letters=settings.dead_letters == "keep",
@@ -76,6 +88,31 @@ def route_definition(settings: Settings, counts: PartitionCounts) -> StageDefini
         )
 
     return StageDefinition("route", settings.spans_topic, build, changelog=None)
+
+
+def resolve_definition(settings: Settings, counts: PartitionCounts, epoch: int) -> StageDefinition | None:
+    """Spans of one partition of traces to the partitions of their sessions. None: nothing waits, by setting."""
+    if settings.resolve == "off":
+        return None
+    topic = settings.trace_spans_topic
+    policy = ResolvePolicy(
+        resolve_timeout=settings.resolve_timeout,
+        allowed_lateness=settings.allowed_lateness,
+        source_timeout=settings.source_timeout,
+        unresolved=Unresolved(settings.unresolved),
+        max_bytes=settings.resolve_max_bytes,
+    )
+
+    def build(partition: int) -> Stage:
+        return resolve_stage(
+            policy,
+            SessionSpansOutput(settings.session_spans_topic, counts[settings.session_spans_topic]),
+            source=f"{topic}/{partition}",
+            siblings=counts[topic],
+            epoch=epoch,
+        )
+
+    return StageDefinition("resolve", topic, build, changelog_topic(settings.app_id, "resolve"))
 
 
 def window_definition(settings: Settings, counts: PartitionCounts, epoch: int) -> StageDefinition:

@@ -1,4 +1,4 @@
-"""The worker: `route` and `window` as stages of one Faust application.
+"""The worker: `route`, `resolve` and `window` as stages of one Faust application.
 
 Composition only; the flow is in pipeline.py.
 """
@@ -16,7 +16,13 @@ from services.sessionizer.changelog import Entry, committed_position, read_chang
 from services.sessionizer.fetcher import Fetcher
 from services.sessionizer.live_feed import LiveFeed, LiveWriter
 from services.sessionizer.partition import Partition
-from services.sessionizer.pipeline import PartitionCounts, StageDefinition, route_definition, window_definition
+from services.sessionizer.pipeline import (
+    PartitionCounts,
+    StageDefinition,
+    resolve_definition,
+    route_definition,
+    window_definition,
+)
 from services.sessionizer.position import choose_position
 from services.sessionizer.runner import StageRunner
 from services.sessionizer.stage import Stage
@@ -30,8 +36,8 @@ from services.shared.telemetry import Telemetry
 _log = logging.getLogger(__name__)
 _SECOND = 10**9
 
-SavedStates = dict[int, list[tuple[bytes, bytes]]]
-"""States of `window` by partition, as changelog entries."""
+SavedStates = dict[str, dict[int, list[tuple[bytes, bytes]]]]
+"""States of each stage by partition, as changelog entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class EmbeddedLog:
     """
 
     room: Room
-    saved: Mapping[int, Sequence[Entry]]
+    saved: Mapping[str, Mapping[int, Sequence[Entry]]]
     epoch: int
 
 
@@ -64,10 +70,16 @@ class Worker:
         self._clock, self._telemetry, self._embedded = clock, telemetry, embedded
         self._feed = LiveFeed(live, telemetry)
         self._loops: list[asyncio.Future[None]] = []
+        self._states: SavedStates = {}
         self._joining: asyncio.Future[None] | None = None
         epoch = embedded.epoch if embedded else settings.epoch
-        self._route = self._runner(route_definition(settings, counts))
-        self._window = self._runner(window_definition(settings, counts, epoch))
+        # In the direction of the flow: so they are drained.
+        definitions = [
+            route_definition(settings, counts),
+            resolve_definition(settings, counts, epoch),
+            window_definition(settings, counts, epoch),
+        ]
+        self._stages = {each.topic: self._runner(each) for each in definitions if each is not None}
         self._app = MembershipApp(
             GroupMember(
                 bootstrap=bootstrap,
@@ -76,18 +88,18 @@ class Worker:
                 session_timeout=settings.kafka_session_timeout / _SECOND,
                 metadata_refresh=settings.metadata_refresh / _SECOND,
             ),
-            {settings.spans_topic: self._route, settings.session_spans_topic: self._window},
+            self._stages,
         )
 
     @property
     def is_ready(self) -> bool:
         """Whether this worker has been assigned its partitions and has read back their states."""
-        return self._route.is_flowing and self._window.is_flowing
+        return all(stage.is_flowing for stage in self._stages.values())
 
     async def until_ready(self) -> None:
         """Wait until `is_ready`."""
-        await self._route.flowing()
-        await self._window.flowing()
+        for stage in self._stages.values():
+            await stage.flowing()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Join the group and work until `stop` is set. Raises what makes further work unsafe."""
@@ -97,9 +109,8 @@ class Worker:
         gc.set_threshold(100_000, 20, 100)
         # Joining ends when the states are read back; a stop does not wait for that.
         self._joining = asyncio.ensure_future(self._app.start())
-        self._loops = [
-            asyncio.ensure_future(loop) for loop in (self._route.run(), self._window.run(), self._feed.run())
-        ]
+        self._loops = [asyncio.ensure_future(stage.run()) for stage in self._stages.values()]
+        self._loops.append(asyncio.ensure_future(self._feed.run()))
         stopped, crashed = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._app.crash_heard())
         ends: set[asyncio.Future[Any]] = {stopped, crashed, self._app.failed, *self._loops}
         done, _ = await asyncio.wait({self._joining, *ends}, return_when=asyncio.FIRST_COMPLETED)
@@ -111,21 +122,27 @@ class Worker:
             await task  # raises what ended it
         crashed.cancel()
 
-    async def drain_route(self) -> None:
-        """Commit what `route` has folded and give up its partitions; `window` goes on."""
-        await self._route.drain()
+    @property
+    def inputs(self) -> list[str]:
+        """The topics that the stages read, in the direction of the flow."""
+        return list(self._stages)
+
+    async def drain_stage(self, topic: str) -> None:
+        """Commit what the stage that reads `topic` has folded and give up its partitions; the others go on."""
+        states = {p.number: list(p.stage.snapshot()) for p in await self._stages[topic].drain()}
+        self._states.setdefault(self._stages[topic].name, {}).update(states)
 
     async def drain(self) -> SavedStates:
-        """Last checkpoints of what still runs, leave the group, give back the states of `window`."""
-        await self._route.drain()
-        states = {p.number: list(p.stage.snapshot()) for p in await self._window.drain()}
+        """Last checkpoints of what still runs, leave the group, give back the states of all stages."""
+        for topic in self._stages:
+            await self.drain_stage(topic)
         await self._feed.drained()
         for loop in self._loops:
             loop.cancel()
         if self._joining is not None:
             self._joining.cancel()
         await self._app.stop()
-        return states
+        return self._states
 
     def _runner(self, definition: StageDefinition) -> StageRunner:
         fetcher = Fetcher(
@@ -184,7 +201,7 @@ class Worker:
     async def _restore(self, definition: StageDefinition, fetcher: Fetcher, number: int, stage: Stage) -> int:
         if self._embedded is not None:
             if definition.changelog is not None:
-                stage.restore(self._embedded.saved.get(number, ()))
+                stage.restore(self._embedded.saved.get(definition.name, {}).get(number, ()))
             return stage.restored() or 0
         if definition.changelog is not None:
             group = self._settings.app_id

@@ -64,25 +64,30 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
         # What nobody can decode is kept whole, also what the redaction policy would leave out of it.
         "retention.ms": str(settings.dead_letter_retention // _MILLISECOND),
     }
+    compacted = {
+        "cleanup.policy": "compact",
+        # Only closed segments are compacted, and recovery reads everything that is not.
+        "segment.ms": str(10 * 60 * 1000),
+        "segment.bytes": str(64 << 20),
+        "min.cleanable.dirty.ratio": "0.2",
+        # A reader that is slower than this would miss a tombstone.
+        "delete.retention.ms": str(_DAY_MS),
+    }
     spans_dead, rollups_dead = dead_letter_topic(settings.spans_topic), dead_letter_topic(settings.rollups_topic)
+    traces = [] if settings.resolve == "off" else [settings.trace_spans_topic]
+    stages = ["window"] if settings.resolve == "off" else ["resolve", "window"]
     return [
         TopicSpec(settings.spans_topic, count, replication, {**timed, **large, **_days(7)}),
-        TopicSpec(settings.session_spans_topic, count, replication, {**timed, **_days(7)}),
+        *(
+            TopicSpec(name, count, replication, {**timed, **_days(7)})
+            for name in (*traces, settings.session_spans_topic)
+        ),
         TopicSpec(settings.rollups_topic, count, replication, {**timed, **_days(30)}),
-        TopicSpec(
-            changelog_topic(settings.app_id, "window"),
-            count,
-            replication,
-            {
-                "cleanup.policy": "compact",
-                # Only closed segments are compacted, and recovery reads everything that is not.
-                "segment.ms": str(10 * 60 * 1000),
-                "segment.bytes": str(64 << 20),
-                "min.cleanable.dirty.ratio": "0.2",
-                # A reader that is slower than this would miss a tombstone.
-                "delete.retention.ms": str(_DAY_MS),
-            },
-            frozenset({"cleanup.policy"}),
+        *(
+            TopicSpec(
+                changelog_topic(settings.app_id, stage), count, replication, compacted, frozenset({"cleanup.policy"})
+            )
+            for stage in stages
         ),
         TopicSpec(spans_dead, count, replication, letters),
         TopicSpec(rollups_dead, count, replication, letters),

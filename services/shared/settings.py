@@ -58,6 +58,9 @@ class Settings(BaseSettings):
         "spanloom", min_length=1, description="Prefix of groups, transactional ids and changelog topics."
     )
     spans_topic: str = Field("otlp_spans", min_length=1, description="Input: OTLP export requests, protobuf or JSON.")
+    trace_spans_topic: str = Field(
+        "trace_spans", min_length=1, description="Spans without a session id, and which trace is of which session."
+    )
     session_spans_topic: str = Field("session_spans", min_length=1, description="Facts of spans by session key.")
     rollups_topic: str = Field("session_rollups", min_length=1, description="Output: windows, turns, retractions.")
     topic_partitions: int = Field(4, ge=1, le=10_000, description="Partitions of topics that Spanloom makes.")
@@ -112,6 +115,19 @@ class Settings(BaseSettings):
     )
     dead_letter_retention: Duration = Field(
         written("7d"), ge=60 * 10**9, description="How long topics of dead letters that Spanloom makes keep them."
+    )
+
+    resolve: Literal["always", "when_missing", "off"] = Field(
+        "always", description="Which traces tell their session to spans of theirs that name none in other records."
+    )
+    resolve_timeout: Duration = Field(
+        written("10m"), ge=0, description="How long a span waits for the session id of its trace."
+    )
+    resolve_max_bytes: int = Field(
+        64 << 20, ge=1 << 20, description="Bytes of waiting spans a partition; over it, the longest wait ends early."
+    )
+    unresolved: Literal["drop", "trace"] = Field(
+        "drop", description="Spans whose trace has no session: `drop`, or `trace`: a session `trace:<trace id>`."
     )
 
     # the worker

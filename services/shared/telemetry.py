@@ -31,7 +31,9 @@ METRICS: Mapping[str, MetricDefinition] = {
         ("outcome",),
     ),
     "spanloom_spans_total": MetricDefinition(
-        "counter", "Spans of readable records, by outcome: `routed` or the reason they do not count.", ("outcome",)
+        "counter",
+        "Spans of readable records: `routed`, `waiting` (for the session of their trace) or why they do not count.",
+        ("outcome",),
     ),
     "spanloom_span_notes_total": MetricDefinition(
         "counter", "Corrections and remarkable facts about spans and records that count all the same.", ("note",)
@@ -41,6 +43,13 @@ METRICS: Mapping[str, MetricDefinition] = {
         "Spans by the attribute their session id came from (`trace`: another span of the trace).",
         ("attribute",),
     ),
+    # resolve: traces
+    "spanloom_resolved_spans_total": MetricDefinition(
+        "counter", "Spans that waited for their trace's session, by what became of them.", ("outcome",)
+    ),
+    "spanloom_waiting_spans": MetricDefinition("gauge", "Spans that wait for their trace's session.", ("partition",)),
+    "spanloom_waiting_bytes": MetricDefinition("gauge", "Bytes of them; bounded by a setting.", ("partition",)),
+    "spanloom_bound_traces": MetricDefinition("gauge", "Traces whose session is known.", ("partition",)),
     "spanloom_model_calls_total": MetricDefinition(
         "counter",
         "Model calls by where their cost comes from: `span` (its own attributes), `file` (`prices_file`), "

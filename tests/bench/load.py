@@ -34,13 +34,16 @@ Moment = tuple[int, int, int, int]
 """When a span ends, its session, its turn, its place in the turn."""
 
 
-def records(case: Case, begin: int) -> Iterator[bytes]:
-    """Values for the spans topic, in the order of export; all of them hold exactly `case.spans` spans."""
+def records(case: Case, begin: int, *, roots_only: bool = False) -> Iterator[bytes]:
+    """Values for the spans topic, in the order of export; all of them hold exactly `case.spans` spans.
+
+    `roots_only`: no other span names its session.
+    """
     random = Random(case.span_bytes)
     templates = [[_template(random, kind, case.span_bytes) for _ in range(_VARIANTS)] for kind in _KINDS]
     moments = iter(_moments(case, random, begin))
     while batch := list(islice(moments, case.record_spans)):
-        yield _request(batch, templates)
+        yield _request(batch, templates, roots_only=roots_only)
 
 
 def _moments(case: Case, random: Random, begin: int) -> list[Moment]:
@@ -57,11 +60,14 @@ def _moments(case: Case, random: Random, begin: int) -> list[Moment]:
     return sorted(moments)
 
 
-def _request(batch: Iterable[Moment], templates: list[list[Span]]) -> bytes:
+def _request(batch: Iterable[Moment], templates: list[list[Span]], *, roots_only: bool) -> bytes:
     by_project: defaultdict[int, list[Span]] = defaultdict(list)
     for moment in batch:
         session = moment[1]
-        by_project[session % _PROJECTS].append(_span(moment, templates))
+        made = _span(moment, templates)
+        if roots_only and made.parent_span_id:
+            del made.attributes[0]
+        by_project[session % _PROJECTS].append(made)
     return to_protobuf(
         request_of(*(resource_spans(spans, resource=_resource(number)) for number, spans in by_project.items()))
     )

@@ -1,8 +1,9 @@
 """Where the CPU goes inside the stages, without Kafka: one partition of each, records in memory.
 
-    python -m tests.bench.stages [--spans 50000] [--checkpoint 10000] [--profile ROWS]
+    python -m tests.bench.stages [--spans 50000] [--checkpoint 10000] [--resolve always] [--ids all] [--profile ROWS]
 
-`--checkpoint` is how many spans a checkpoint holds. `--profile` prints what cProfile says, whose
+`--checkpoint` is how many spans a checkpoint holds. `--resolve` is the setting of that name; `--ids`
+says which spans name their session, all of them or roots only. `--profile` prints what cProfile says, whose
 own cost makes small functions look dearer than they are; the table is without it.
 """
 
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
-from services.sessionizer.pipeline import route_definition, window_definition
+from services.sessionizer.pipeline import resolve_definition, route_definition, window_definition
 from services.sessionizer.stage import InputRecord, Moment, Stage
 from services.shared.kafka_topics import dead_letter_topic
 from services.shared.otlp.decode import decode_request
@@ -29,10 +30,11 @@ _T = TypeVar("_T")
 
 
 class Costs:
-    """CPU-seconds by what they were spent on."""
+    """CPU-seconds by what they were spent on, bytes by what they were written to."""
 
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
+        self.sizes: Counter[str] = Counter()
 
     def of(self, name: str, call: Callable[[], _T]) -> _T:
         started = time.process_time()
@@ -45,53 +47,73 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--spans", type=int, default=50_000)
     parser.add_argument("--checkpoint", type=int, default=10_000)
+    parser.add_argument("--resolve", choices=("always", "when_missing", "off"), default="always")
+    parser.add_argument("--ids", choices=("all", "roots"), default="all")
     parser.add_argument("--profile", type=int, default=0, metavar="ROWS")
     options = parser.parse_args()
     case = Case(options.spans)
-    values = list(records(case, T0))
+    values = list(records(case, T0, roots_only=options.ids == "roots"))
     a_checkpoint = max(1, options.checkpoint // case.record_spans)
-    costs = measure(values, a_checkpoint)
+    settings = Settings(resolve=options.resolve)
+    costs = measure(values, a_checkpoint, settings)
     _say(f"{case.name}, a checkpoint every {a_checkpoint * case.record_spans} spans; CPU-s per million spans")
     for name, seconds in costs.seconds.items():
         _say(f"  {name:26} {per_million(seconds, case.spans):6.1f}")
+    for name, size in costs.sizes.items():
+        _say(f"  {name:26} {size / case.spans:6.1f} bytes a span, uncompressed")
     if options.profile:
         profile = cProfile.Profile()
-        profile.runcall(measure, values, a_checkpoint)
+        profile.runcall(measure, values, a_checkpoint, settings)
         pstats.Stats(profile).sort_stats("tottime").print_stats(options.profile)
 
 
-def measure(values: list[bytes], a_checkpoint: int) -> Costs:
-    """All records through both stages, with a checkpoint of both after each `a_checkpoint` records."""
-    route, window = _stages()
+def measure(values: list[bytes], a_checkpoint: int, settings: Settings) -> Costs:
+    """All records through all stages, with a checkpoint of each after each `a_checkpoint` records."""
+    stages = _stages(settings)
     costs = Costs()
-    written = 0
+    logs: Counter[str] = Counter()  # records written, by topic
     for offset, value in enumerate(values):
-        record = InputRecord(offset, _NOW + offset, None, value)
         costs.of("decode, once more", lambda: decode_request(value))  # noqa: B023 - called at once
-        costs.of("route: fold, with decode", lambda: route.fold(record))  # noqa: B023 - called at once
+        record = InputRecord(offset, _NOW + offset, None, value)
+        costs.of("route: fold, with decode", lambda: stages[settings.spans_topic].fold(record))  # noqa: B023
         if (offset + 1) % a_checkpoint and offset + 1 < len(values):
             continue
         moment = Moment(_NOW + offset, caught_up=False)
-        flush = costs.of("route: flush", lambda: route.flush(moment))  # noqa: B023 - called at once
-        inputs = [
-            InputRecord(written + number, _NOW + offset, output.key, output.value)
-            for number, output in enumerate(flush.outputs)
-        ]
-        written += len(inputs)
-        for each in inputs:
-            costs.of("window: fold", lambda: window.fold(each))  # noqa: B023 - called at once
-        costs.of("window: flush", lambda: window.flush(moment))  # noqa: B023 - called at once
+        for topic, stage in stages.items():
+            name = _NAMES[topic]
+            flush = costs.of(f"{name}: flush", lambda: stage.flush(moment))  # noqa: B023 - called at once
+            for output in flush.outputs:
+                costs.sizes[output.topic] += len(output.value)
+                if output.topic not in stages:
+                    continue
+                each = InputRecord(logs[output.topic], _NOW + offset, output.key, output.value)
+                logs[output.topic] += 1
+                costs.of(f"{_NAMES[output.topic]}: fold", lambda: _fold(stages[output.topic], each))  # noqa: B023
+            costs.sizes[f"changelog of {name}"] += sum(len(key) + len(data or b"") for key, data in flush.changes)
     return costs
 
 
-def _stages() -> tuple[Stage, Stage]:
-    settings = Settings()
-    topics = (settings.spans_topic, settings.session_spans_topic, settings.rollups_topic)
+def _fold(stage: Stage, record: InputRecord) -> None:
+    while not stage.fold(record):
+        pass
+
+
+_NAMES = {"otlp_spans": "route", "trace_spans": "resolve", "session_spans": "window"}
+
+
+def _stages(settings: Settings) -> dict[str, Stage]:
+    """By the topic that each reads, in the direction of the flow; one partition of each."""
+    topics = (settings.spans_topic, settings.trace_spans_topic, settings.session_spans_topic, settings.rollups_topic)
     counts = dict.fromkeys((*topics, dead_letter_topic(settings.spans_topic)), 1)
-    route = route_definition(settings, counts).build(0)
-    window = window_definition(settings, counts, settings.epoch).build(0)
-    window.restored()
-    return route, window
+    definitions = [
+        route_definition(settings, counts),
+        resolve_definition(settings, counts, settings.epoch),
+        window_definition(settings, counts, settings.epoch),
+    ]
+    stages = {each.topic: each.build(0) for each in definitions if each is not None}
+    for stage in stages.values():
+        stage.restored()
+    return stages
 
 
 def _say(text: str) -> None:

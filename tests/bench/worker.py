@@ -83,6 +83,7 @@ def _settings(installation: Installation) -> Settings:
     return Settings(
         app_id=name,
         spans_topic=installation.spans_topic,
+        trace_spans_topic=f"{name}-trace-spans",
         session_spans_topic=f"{name}-session-spans",
         rollups_topic=installation.rollups_topic,
         topic_partitions=PARTITIONS,
@@ -95,8 +96,10 @@ def _make_topics(installation: Installation) -> dict[str, str]:
     asyncio.run(ensure_topics(installation.bootstrap, topic_specs(settings)))
     return {
         "otlp_spans": settings.spans_topic,
+        "trace_spans": settings.trace_spans_topic,
         "session_spans": settings.session_spans_topic,
         "session_rollups": settings.rollups_topic,
+        "resolve-changelog": changelog_topic(settings.app_id, "resolve"),
         "window-changelog": changelog_topic(settings.app_id, "window"),
     }
 

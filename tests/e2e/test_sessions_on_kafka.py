@@ -116,7 +116,7 @@ def test_clickhouse_equals_the_reference_model_field_by_field(site: Site, traffi
     }
     assert outcomes["added"] == traffic.spans
     assert outcomes["duplicate"] > 0
-    assert sum(worker.metric("spanloom_spans_total", "no_session_id") for worker in workers) >= traffic.noise
+    assert sum(worker.metric("spanloom_spans_total", "waiting") for worker in workers) >= traffic.noise
 
 
 def test_killed_and_paused_workers_change_nothing(site: Site, traffic: Traffic) -> None:

@@ -41,7 +41,10 @@ class Service:
         self, command: str, name: str, folder: Path, settings: Mapping[str, str], program: Sequence[str] = (SPANLOOM,)
     ) -> None:
         (self.port,) = free_ports(1)
-        ports = {"SPANLOOM_METRICS_PORT": str(self.port), "SPANLOOM_PORT": str(self.port)}
+        names = ("SPANLOOM_METRICS_PORT", "SPANLOOM_PORT", "SPANLOOM_GATEWAY_PORT")
+        ports = dict.fromkeys(names, str(self.port))
+        if command == "gateway":
+            self.port = int(settings.get("SPANLOOM_GATEWAY_PORT", self.port))
         # Nothing of the developer's own environment decides a test.
         clean = {name: "" for name in os.environ if name.startswith("SPANLOOM_")}
         assert not clean, f"unset {', '.join(clean)} to run the tests"
@@ -100,6 +103,7 @@ class Installation:
             "SPANLOOM_DATA_DIR": str(self.data_dir),
             "SPANLOOM_KAFKA_BOOTSTRAP": bootstrap,
             "SPANLOOM_SPANS_TOPIC": self.spans_topic,
+            "SPANLOOM_TRACE_SPANS_TOPIC": f"{name}-trace-spans",
             "SPANLOOM_SESSION_SPANS_TOPIC": f"{name}-session-spans",
             "SPANLOOM_ROLLUPS_TOPIC": self.rollups_topic,
             "SPANLOOM_LOG_LEVEL": "info",

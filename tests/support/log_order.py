@@ -12,11 +12,9 @@ from services.shared.model.rollup import CloseReason, TurnRollup, WindowRollup
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import SessionEnd, SpanFacts
 from services.shared.records.session_spans import SpansRecord, WatermarkRecord
-from tests.support.model_window import LONG_AGO, Identity, Window
+from tests.support.model_time import ModelTime
+from tests.support.model_window import Identity, Window
 from tests.support.totals import interval, turns_of
-
-LONGEST_STEP = 5 * 10**9
-"""Log time goes on by at most this from one record to the next."""
 
 
 @dataclass
@@ -47,24 +45,22 @@ class LogOrderModel:
         self.max_identities = max_identities
         self.epoch = 1
         self.held: list[Window] = []
-        self.watermark = LONG_AGO
         self.outcomes = dict.fromkeys(("added", "duplicate", "late", "end_ignored", "identity_evicted"), 0)
         self.expired = 0
-        self._sources: dict[str, tuple[int, int]] = {}  # the watermark of each, and the log time it was heard
-        self._source_count = self._counted_at = self._log_time = 0
-        self._timestamp: int | None = None
+        self._time = ModelTime()
         self._version = self._position = 0
         self._removed: list[Window] = []
         self._retractions: list[Retraction] = []
         self._leaving: list[Window] = []  # expired before their last change went out
 
-    # Time is data
+    @property
+    def watermark(self) -> int:
+        return self._time.watermark
 
     def fold(self, offset: int, timestamp: int, record: SpansRecord | WatermarkRecord) -> None:
         self._version, self._position = self.epoch << 48 | offset, 0
-        self._advance(timestamp)
-        if isinstance(record, WatermarkRecord):
-            self._hear(record)
+        watermark = record if isinstance(record, WatermarkRecord) else None
+        self._time.fold(timestamp, watermark, self.policy.source_timeout)
         self._settle()
         if isinstance(record, SpansRecord):
             for group in record.groups:
@@ -72,33 +68,6 @@ class LogOrderModel:
                     self._position += 1
                     self._take(group.key, item, group.record_time)
         self._settle()
-
-    def _advance(self, timestamp: int) -> None:
-        if self._timestamp is None:
-            self._log_time = self._counted_at = self._timestamp = timestamp
-        self._log_time += min(max(timestamp - self._timestamp, 0), LONGEST_STEP)
-        self._timestamp = max(timestamp, self._timestamp)
-        self._move_watermark()
-
-    def _hear(self, record: WatermarkRecord) -> None:
-        before = self._sources.get(record.source, (LONG_AGO, 0))[0]
-        self._sources[record.source] = max(before, record.watermark), self._log_time
-        if record.sources > self._source_count:
-            if self._source_count:
-                self._counted_at = self._log_time
-            self._source_count = record.sources
-        self._move_watermark()
-
-    def _move_watermark(self) -> None:
-        """The minimum over the sources; one unheard for `source_timeout` no longer holds it back."""
-
-        def counts(heard_at: int) -> bool:
-            return self._log_time - heard_at < self.policy.source_timeout
-
-        watermarks = [watermark for watermark, heard_at in self._sources.values() if counts(heard_at)]
-        is_waiting = len(self._sources) < self._source_count and counts(self._counted_at)
-        if watermarks and not is_waiting:
-            self.watermark = max(self.watermark, min(watermarks))
 
     # Which window
 

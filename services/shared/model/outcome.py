@@ -48,6 +48,15 @@ class Note(StrEnum):
     LARGE_RECORD = "large_record"
 
 
+class ResolveOutcome(StrEnum):
+    """What became of a span that waited for the session of its trace."""
+
+    RESOLVED = "resolved"
+    TRACE_SESSION = "trace_session"  # its trace has none, and is one by setting
+    NO_SESSION_ID = "no_session_id"
+    TOO_MANY_WAITING = "too_many_waiting"
+
+
 class EngineNote(StrEnum):
     """What the window engine did with a span or an explicit end besides adding it."""
 

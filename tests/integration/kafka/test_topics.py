@@ -15,6 +15,7 @@ def settings_named(prefix: str) -> Settings:
     return Settings(
         app_id=prefix,
         spans_topic=f"{prefix}-spans",
+        trace_spans_topic=f"{prefix}-trace-spans",
         session_spans_topic=f"{prefix}-session-spans",
         rollups_topic=f"{prefix}-rollups",
         topic_partitions=3,

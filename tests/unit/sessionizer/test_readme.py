@@ -1,19 +1,20 @@
 import re
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
 
 import services.sessionizer
-from services.shared.model.outcome import DeadLetterReason, DropReason, EngineNote, Note
+from services.shared.model.outcome import DeadLetterReason, DropReason, EngineNote, Note, ResolveOutcome
 from services.shared.telemetry import METRICS
 
 README = Path(services.sessionizer.__path__[0], "README.md").read_text(encoding="utf-8")
 TABLES = [set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) for table in README.split("|---|---|")[1:]]
 
 
-@pytest.mark.parametrize("reasons", [DeadLetterReason, DropReason, EngineNote, Note])
+@pytest.mark.parametrize("reasons", [DeadLetterReason, DropReason, EngineNote, Note, ResolveOutcome])
 def test_every_reason_of_the_code_is_explained_in_one_table_and_no_other_is(
-    reasons: type[DeadLetterReason] | type[DropReason] | type[EngineNote] | type[Note],
+    reasons: type[StrEnum],
 ) -> None:
     assert {reason.value for reason in reasons} in TABLES
 

@@ -1,0 +1,155 @@
+"""The rules of one trace: whose session its spans take over that name none, and how long they wait for it.
+
+A trace is bound to a session, or spans of it wait, or nothing is known of it. What waits is kept
+as it came, encoded: nothing looks into it before it is released.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from services.shared.model.session_key import SessionKey
+
+PAGE_BYTES = 16 << 10
+"""A page that is larger is full; only a single arrival may be."""
+
+_MINUTE = 60 * 10**9
+_LENGTH_BYTES = 4
+
+
+class Unresolved(StrEnum):
+    """What becomes of spans whose trace stays without a session."""
+
+    DROP = "drop"
+    """They do not count."""
+    TRACE = "trace"
+    """They are the session `trace:<trace id>`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvePolicy:
+    """Durations in ns. `max_trace_bytes` wait for one trace at most, `max_bytes` for all of a partition.
+
+    Raises `ValueError` for values that no trace can be resolved by.
+    """
+
+    resolve_timeout: int = 10 * _MINUTE
+    allowed_lateness: int = 60 * _MINUTE
+    source_timeout: int = 10 * _MINUTE
+    unresolved: Unresolved = Unresolved.DROP
+    max_trace_bytes: int = 4 << 20
+    max_bytes: int = 64 << 20
+
+    def __post_init__(self) -> None:
+        not_negative = {"resolve_timeout": self.resolve_timeout, "allowed_lateness": self.allowed_lateness}
+        positive = {
+            "source_timeout": self.source_timeout,
+            "max_trace_bytes": self.max_trace_bytes,
+            "max_bytes": self.max_bytes,
+        }
+        problems = [f"{name} must not be negative" for name, value in not_negative.items() if value < 0]
+        problems += [f"{name} must be more than 0" for name, value in positive.items() if value <= 0]
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    def deadline(self, *, is_bound: bool, since: int) -> int:
+        """A greater watermark ends the wait, or the binding."""
+        return since + self.resolve_timeout + (self.allowed_lateness if is_bound else 0)
+
+
+def _no_page(number: int) -> bytes:
+    raise AssertionError(f"page {number} of a trace that has none")
+
+
+@dataclass(slots=True)
+class Held:
+    """The arrivals that wait, in their order: full pages, which never change again, and the one that is being filled.
+
+    `full` are the pages that were filled since the last store, by number; `load_page` reads the others.
+    """
+
+    spans: int = 0
+    size: int = 0
+    pages: int = 0
+    tail: bytes = b""
+    full: dict[int, bytes] = field(default_factory=dict)
+    load_page: Callable[[int], bytes] = _no_page
+
+    def add(self, arrival: bytes, spans: int) -> None:
+        entry = len(arrival).to_bytes(_LENGTH_BYTES, "big") + arrival
+        if self.tail and len(self.tail) + len(entry) > PAGE_BYTES:
+            self.full[self.pages] = self.tail
+            self.pages += 1
+            self.tail = b""
+        self.tail += entry
+        self.size += len(entry)
+        self.spans += spans
+
+    def arrivals(self) -> Iterator[bytes]:
+        for number in range(self.pages):
+            yield from _arrivals(self.full.get(number) or self.load_page(number))
+        yield from _arrivals(self.tail)
+
+
+def _arrivals(page: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(page):
+        end = at + _LENGTH_BYTES + int.from_bytes(page[at : at + _LENGTH_BYTES], "big")
+        yield page[at + _LENGTH_BYTES : end]
+        at = end
+
+
+@dataclass(slots=True)
+class Trace:
+    """A trace and what is known of it.
+
+    `since`: of a bound trace its last use, of others when the wait began. These times are the later
+    of watermark and record time, so that neither a record of the past nor a watermark that is
+    not known yet cuts a wait short.
+    """
+
+    id: bytes
+    key: SessionKey | None = None
+    since: int = 0
+    held: Held = field(default_factory=Held)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is bound, or something waits."""
+        return self.key is not None or self.held.spans > 0
+
+    def bind(self, key: SessionKey, at: int) -> Held:
+        """The first binding. Returns what waited for it; from now on nothing does."""
+        assert self.key is None, "the first binding of a trace wins"
+        held, self.held = self.held, Held()
+        self.key, self.since = key, at
+        return held
+
+    def use(self, at: int) -> None:
+        """Spans took the session over."""
+        self.since = max(self.since, at)
+
+    def hold(self, arrival: bytes, spans: int, at: int) -> None:
+        """Spans of a trace that is not bound. The first of them begin the wait."""
+        assert self.key is None, "nothing waits for what is known"
+        if not self.held.spans:
+            self.since = at
+        self.held.add(arrival, spans)
+
+    def drop(self) -> Held:
+        """What waited does not count, and nothing is known of the trace any more."""
+        held, self.held = self.held, Held()
+        return held
+
+    def own_session(self, project: str) -> SessionKey:
+        """The session that a trace without one is."""
+        return SessionKey(project, f"trace:{self.id.hex()}")
+
+    @property
+    def is_own_session(self) -> bool:
+        """Whether it is bound to that."""
+        return self.key is not None and self.key.session_id == f"trace:{self.id.hex()}"
+
+    def expire(self) -> None:
+        """The binding was not used for so long that it is forgotten."""
+        self.key = None
