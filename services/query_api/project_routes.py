@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from starlette.exceptions import HTTPException
 
-from services.query_api import ids, shapes
+from services.query_api import bodies, ids, shapes
 from services.query_api.answers import (
     MOST,
     Answers,
@@ -29,7 +29,7 @@ def project_router(store: Store, live: LiveReader | None, answers: Answers) -> A
         "/v1/projects",
         summary="List projects, the newest first",
         operation_id="getProjects",
-        responses=responses(shapes.ProjectsBody, 422),
+        responses=responses(bodies.ProjectsBody, 422),
     )
     async def projects(
         cursor: Cursor = None,
@@ -50,7 +50,7 @@ def project_router(store: Store, live: LiveReader | None, answers: Answers) -> A
         "/v1/projects/{project_identifier}",
         summary="One project by name or GlobalID",
         operation_id="getProject",
-        responses=responses(shapes.ProjectBody, 404),
+        responses=responses(bodies.ProjectBody, 404),
     )
     async def project(project_identifier: ProjectIdentifier) -> Response:
         reader = Reader(store, live)
@@ -63,7 +63,7 @@ def project_router(store: Store, live: LiveReader | None, answers: Answers) -> A
         "/v1/projects/{project_identifier}/sessions",
         summary="List the sessions of a project, open ones included, in the order in which they were first seen",
         operation_id="listProjectSessions",
-        responses=responses(shapes.SessionsBody, 400, 404, 422),
+        responses=responses(bodies.SessionsBody, 400, 404, 422),
     )
     async def sessions(
         project_identifier: ProjectIdentifier,

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 
-from services.query_api import ids, shapes
+from services.query_api import bodies, ids, shapes
 from services.query_api.answers import Answers, Cursor, Limit, OfProject, SessionIdentifier, part, responses
 from services.query_api.reader import LiveReader, Reader
 from services.query_api.session import Session
@@ -29,7 +29,7 @@ def session_router(store: Store, live: LiveReader | None, answers: Answers) -> A
         "/v1/sessions/{session_identifier}",
         summary="One session by session id or GlobalID",
         operation_id="getSession",
-        responses=responses(shapes.SessionBody, 404),
+        responses=responses(bodies.SessionBody, 404),
     )
     async def session(session_identifier: SessionIdentifier, project_identifier: OfProject = None) -> Response:
         reader = Reader(store, live)
@@ -40,7 +40,7 @@ def session_router(store: Store, live: LiveReader | None, answers: Answers) -> A
         "/v1/sessions/{session_identifier}/summary",
         summary="All that is known of one session: state, totals, cost, people, texts, windows",
         operation_id="getSessionSummary",
-        responses=responses(shapes.SummaryBody, 404),
+        responses=responses(bodies.SummaryBody, 404),
     )
     async def summary(session_identifier: SessionIdentifier, project_identifier: OfProject = None) -> Response:
         reader = Reader(store, live)
@@ -51,7 +51,7 @@ def session_router(store: Store, live: LiveReader | None, answers: Answers) -> A
         "/v1/sessions/{session_identifier}/turns",
         summary="The turns of one session in their order, with input and output",
         operation_id="getSessionTurns",
-        responses=responses(shapes.TurnsBody, 404, 422),
+        responses=responses(bodies.TurnsBody, 404, 422),
     )
     async def turns(
         session_identifier: SessionIdentifier,

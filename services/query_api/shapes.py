@@ -4,8 +4,6 @@
 `TurnData` are ours: times with nanoseconds, money as decimal strings of US dollars.
 """
 
-from typing import NotRequired
-
 from typing_extensions import TypedDict
 
 from services.query_api import ids
@@ -136,39 +134,6 @@ class TurnData(TypedDict):
     tags: list[str]
     session_attributes: dict[str, str]
     metadata: dict[str, str]
-
-
-class Body(TypedDict):
-    """`is_live_missing` is there, and true, when Redis did not answer: values are then as ClickHouse has them."""
-
-    is_live_missing: NotRequired[bool]
-
-
-class ProjectBody(Body):
-    data: ProjectData
-
-
-class ProjectsBody(Body):
-    data: list[ProjectData]
-    next_cursor: str | None
-
-
-class SessionBody(Body):
-    data: SessionData
-
-
-class SessionsBody(Body):
-    data: list[SessionData]
-    next_cursor: str | None
-
-
-class SummaryBody(Body):
-    data: SessionSummary
-
-
-class TurnsBody(Body):
-    data: list[TurnData]
-    next_cursor: str | None
 
 
 def project_data(project: str) -> ProjectData:

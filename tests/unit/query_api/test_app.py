@@ -7,7 +7,7 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
-from services.query_api import ids, shapes
+from services.query_api import bodies, ids, shapes
 from services.query_api.app import build_app
 from services.shared.errors import PermanentError, TransientError
 from services.shared.model.session_key import SessionKey
@@ -91,7 +91,7 @@ async def test_turns_are_read_page_by_page_with_their_texts(api: Setup) -> None:
     seen, cursor = [], ""
     while True:
         body = (await api.get(f"/v1/sessions/s1/turns?limit=2{cursor}")).json()
-        TypeAdapter(shapes.TurnsBody).validate_python(body, strict=True)
+        TypeAdapter(bodies.TurnsBody).validate_python(body, strict=True)
         seen += body["data"]
         if body["next_cursor"] is None:
             break
@@ -124,14 +124,14 @@ async def test_an_open_session_is_there_before_clickhouse_has_it(api: Setup) -> 
 
 async def test_without_redis_answers_say_so_in_a_field_and_in_a_header(api: Setup) -> None:
     api.store.add(window(), turn())
-    bodies: dict[str, type] = {
-        "/v1/sessions/s1": shapes.SessionBody,
-        "/v1/sessions/s1/summary": shapes.SummaryBody,
-        "/v1/sessions/s1/turns": shapes.TurnsBody,
-        "/v1/projects": shapes.ProjectsBody,
-        "/v1/projects/p1/sessions": shapes.SessionsBody,
+    shape_of: dict[str, type] = {
+        "/v1/sessions/s1": bodies.SessionBody,
+        "/v1/sessions/s1/summary": bodies.SummaryBody,
+        "/v1/sessions/s1/turns": bodies.TurnsBody,
+        "/v1/projects": bodies.ProjectsBody,
+        "/v1/projects/p1/sessions": bodies.SessionsBody,
     }
-    for path, shape in bodies.items():
+    for path, shape in shape_of.items():
         api.live.is_down = False
         fresh = await api.get(path)
         assert "x-spanloom-live" not in fresh.headers

@@ -130,7 +130,7 @@ async def test_a_table_that_fits_no_row_makes_no_dead_letters_but_waits_for_a_pe
 async def test_a_batch_too_large_for_the_servers_memory_goes_in_by_parts() -> None:
     clock = ManualClock()
     naps = Naps(clock)
-    b = bench(windows(100), clock=clock, pause=naps)
+    b = bench(windows(100), limits=Limits(flush_interval=0.0), clock=clock, pause=naps)
     b.store.fault = lambda rows: MemoryLimitError("memory") if rows > 30 else None
     await b.run_until(lambda: b.source.committed)
     assert len(b.store.rows[WINDOWS]) == 100
@@ -141,7 +141,7 @@ async def test_a_batch_too_large_for_the_servers_memory_goes_in_by_parts() -> No
 
 async def test_a_server_without_any_memory_is_waited_for() -> None:
     clock = ManualClock()
-    b = bench(windows(8), clock=clock, pause=Naps(clock))
+    b = bench(windows(8), limits=Limits(flush_interval=0.0), clock=clock, pause=Naps(clock))
     b.store.fault = lambda rows: MemoryLimitError("memory") if clock.monotonic() < MINUTE else None
     await b.run_until(lambda: b.source.committed)
     assert len(b.store.rows[WINDOWS]) == 8
