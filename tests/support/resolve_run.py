@@ -38,6 +38,8 @@ class ResolveRun:
         self.changelog: list[tuple[bytes, bytes | None]] = []
         self.counts: Counter[tuple[str, str]] = Counter()
         self.written: list[Output] = []
+        self.flushes_between_slices = False
+        self.slices = 0
         self.stage = self._new_stage()
         self.stage.restored()
 
@@ -67,7 +69,9 @@ class ResolveRun:
 
     def _apply(self, record: InputRecord) -> None:
         while not self.stage.fold(record):
-            pass
+            self.slices += 1
+            if self.flushes_between_slices:
+                self.flush()
 
     def prepare(self, *, drain: bool = False) -> Flush:
         """A flush that is not committed yet."""
