@@ -311,7 +311,8 @@ def test_the_spans_of_many_records_that_are_released_at_once_fit_records() -> No
 
 @pytest.mark.parametrize("field", ["source_timeout", "max_trace_bytes", "max_bytes"])
 def test_a_policy_that_nothing_can_be_resolved_by_is_refused(field: str) -> None:
+    zero: dict[str, Any] = {field: 0}
     with pytest.raises(ValueError, match=f"{field} must be more than 0"):
-        replace(POLICY, **{field: 0})
+        replace(POLICY, **zero)
     with pytest.raises(ValueError, match="resolve_timeout must not be negative"):
         ResolvePolicy(resolve_timeout=-1)
