@@ -16,7 +16,7 @@ spans that have a sibling with it in the same record.
 
 import gzip
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -54,12 +54,23 @@ class Traffic:
 
 
 def make_traffic(
-    *, seed: int, sessions: int, spans: int, begin: int, length: int, gap: int, largest_batch: int = 500
+    *,
+    seed: int,
+    sessions: int,
+    spans: int,
+    begin: int,
+    length: int,
+    gap: int,
+    largest_batch: int = 500,
+    is_scattered: bool = False,
 ) -> Traffic:
     """`sessions` conversations of `spans` spans in all (and 1 % more that belong to none).
 
     Event times lie between `begin` and `begin + length` (ns), give or take a turn. About every
     fifth conversation has a silence longer than `gap`, where `length` leaves room for one.
+
+    `is_scattered`: of a trace whose spans do not all name their session, often only the one that ends last does, and
+    the others are in records that do not name it.
     """
     random = Random(seed)
     keys = [session_key(random, number) for number in range(sessions)]
@@ -69,7 +80,7 @@ def make_traffic(
         drafts += conversation(random, application, key, number, budgets[number], begin, length, gap)
     noise = [unrelated_span(random, begin + random.randrange(length)) for _ in range(int(spans * _NOISE))]
     facts = [(draft.key, draft.facts) for draft in drafts if draft.key is not None]
-    records = list(_records(random, drafts + noise, largest_batch))
+    records = list(_records(random, drafts + noise, largest_batch, is_scattered=is_scattered))
     return Traffic(records, [key for _, key in keys], facts, len(noise))
 
 
@@ -83,14 +94,15 @@ def _shares(random: Random, total: int, parts: int) -> list[int]:
     return shares
 
 
-def _records(random: Random, drafts: Sequence[Draft], largest_batch: int) -> Iterator[bytes]:
+def _records(random: Random, drafts: Sequence[Draft], largest_batch: int, *, is_scattered: bool) -> Iterator[bytes]:
     """Batches in the order of export: most protobuf, some JSON, some compressed, some sent again a little later."""
     waiting = sorted(drafts, key=lambda draft: draft.exported)
+    last = {draft.facts.trace_id: draft for draft in waiting} if is_scattered else {}
     again: list[bytes] = []
     while waiting:
         size = random.randint(min(100, largest_batch), largest_batch)
         batch, waiting = waiting[:size], waiting[size:]
-        value = _encode(random, batch)
+        value = _encode(random, batch, last)
         yield value
         if again and random.random() < 0.5:
             yield again.pop()
@@ -99,15 +111,22 @@ def _records(random: Random, drafts: Sequence[Draft], largest_batch: int) -> Ite
     yield from again
 
 
-def _encode(random: Random, batch: Sequence[Draft]) -> bytes:
+def _may_be_silent(draft: Draft, marked: set[bytes], last: Mapping[bytes, Draft]) -> bool:
+    """Whether another span tells: of the same record, or the last one of the trace."""
+    return draft.facts.trace_id in marked or last.get(draft.facts.trace_id, draft) is not draft
+
+
+def _encode(random: Random, batch: Sequence[Draft], last: Mapping[bytes, Draft]) -> bytes:
+    """`last`: of each trace the draft that is left to name the session; empty where each record names its own."""
     marked: set[bytes] = set()
     by_application: defaultdict[Application, list[Span]] = defaultdict(list)
     for draft in batch:
         session_id = draft.key.session_id if draft.key else ""
         trace_id = draft.facts.trace_id
-        if not draft.application.marks_every_span and trace_id in marked and random.random() < 0.5:
+        if not draft.application.marks_every_span and _may_be_silent(draft, marked, last) and random.random() < 0.5:
             session_id = ""
-        marked.add(trace_id)
+        if session_id:
+            marked.add(trace_id)
         by_application[draft.application].append(draft.message(session_id))
     data = request_of(*(resource_spans(spans, resource=app.resource) for app, spans in by_application.items()))
     match random.choices(("protobuf", "json", "gzip", "json+gzip"), (84, 8, 6, 2))[0]:

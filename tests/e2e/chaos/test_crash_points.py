@@ -9,8 +9,11 @@ from signal import SIGKILL
 
 import pytest
 
-from tests.support.chaos.crash_points import NOT_WATCHED, WATCHED, CrashPoint, awaits, coroutines, crash_points
-from tests.support.chaos.relay import STAGES, Relay, is_passed
+from services.shared.kafka_topics import topic_specs
+from services.shared.settings import Settings
+from tests.support.chaos.crash_points import NOT_WATCHED, STAGES, WATCHED, CrashPoint, awaits, coroutines, crash_points
+from tests.support.chaos.owner import stages
+from tests.support.chaos.relay import Relay, is_passed
 from tests.support.chaos.trap import Plan
 from tests.support.kafka.apache import ApacheKafka
 
@@ -31,7 +34,7 @@ def relay(kafka: ApacheKafka, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.mark.slow
 def test_every_await_is_passed_by_every_stage_that_has_a_case_for_it(relay: Relay) -> None:
     relay.send()
-    passed = relay.run(is_moved=True)
+    passed = relay.run(moved=STAGES)
     assert passed == {(stage, point) for point, stages in CASES.items() for stage in stages}
 
 
@@ -54,6 +57,11 @@ def test_after_all_these_deaths_states_are_those_of_a_stage_that_never_died(rela
     print(f"{relay.deaths} deaths; {verdict.line()}")  # noqa: T201 - shown with a failure, and with -s
     assert verdict.is_exact, verdict.text()
     assert verdict.repeated == 0
+
+
+async def test_the_stages_are_those_of_a_worker() -> None:
+    settings = Settings(kafka_bootstrap="127.0.0.1:1")
+    assert tuple(stages(settings, {spec.name: 1 for spec in topic_specs(settings)})) == STAGES
 
 
 @pytest.mark.parametrize("module", WATCHED)

@@ -54,6 +54,7 @@ NOT_WATCHED: dict[str, str] = {
     "PlainWriter.start": "embedded broker: nothing to fence",
     "PlainWriter.commit": "embedded broker: no transaction",
     "PlainWriter._send": "embedded broker: no transaction",
+    "PlainWriter.stop": "embedded broker: nothing was taken",
     "SpanProducer.start": "of the gateway",
     "SpanProducer.send": "of the gateway",
     "SpanProducer.stop": "of the gateway",
@@ -72,6 +73,10 @@ NOT_WATCHED: dict[str, str] = {
     "Worker._runner.take_over": "calls Worker._take_over",
 }
 """The other coroutines of these modules, each with the reason why no crash point is in it."""
+
+
+STAGES = ("route", "resolve", "window")
+"""The stages of a worker, in the direction of the flow; a test compares them with the worker's."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

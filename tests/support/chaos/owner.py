@@ -7,7 +7,7 @@ committed everything when it returns, and leaves the points it has passed (`File
 import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from services.sessionizer import partition, runner
 from services.sessionizer.main import NoLiveView
@@ -19,6 +19,7 @@ from services.shared.errors import TransientError
 from services.shared.kafka_topics import topic_specs
 from services.shared.settings import Settings, load_settings
 from services.shared.telemetry import Telemetry
+from tests.support.chaos import mutations
 from tests.support.chaos.trap import TRAP
 
 TO_BE_RESTARTED = 75
@@ -28,14 +29,20 @@ _LONGEST = 30.0
 _STANDSTILL = 60.0  # seconds that the first fetch seems to come late
 
 
-def own(*, is_moved: bool) -> None:
-    """See the module. Settings come from the environment. `is_moved`: partitions are taken away and given back, too."""
+def own(*, moved: Collection[str], mutation: str) -> None:
+    """See the module. Settings come from the environment.
+
+    `moved`: stages whose partitions are taken away and given back.
+    `mutation`: of `mutations.MUTATIONS`, or none.
+    """
+    if mutation:
+        mutations.apply(mutation)
     # So little that every branch is taken: batches that are full, a backlog that is too heavy, slices that are over.
-    kafka._BATCH = 2_048
+    kafka._BATCH = 256
     partition.BACKLOG_LIMIT = 4_096
     runner._SLICE = 0.0
     try:
-        asyncio.run(_own(load_settings(), is_moved=is_moved))
+        asyncio.run(_own(load_settings(), moved))
     except TransientError as error:
         print(error, flush=True)  # noqa: T201 - into the log
         sys.exit(TO_BE_RESTARTED)
@@ -55,18 +62,18 @@ def stages(settings: Settings, counts: dict[str, int]) -> dict[str, StageRunner]
     return {runner.name: runner for runner in worker._app.runners.values()}
 
 
-async def _own(settings: Settings, *, is_moved: bool) -> None:
+async def _own(settings: Settings, moved: Collection[str]) -> None:
     counts = {spec.name: settings.topic_partitions for spec in topic_specs(settings)}
     runners = list(stages(settings, counts).values())
     everything = range(settings.topic_partitions)
+    assert all(await asyncio.gather(*(each.take(everything, kept=()) for each in runners)))
     for each in runners:
-        assert await each.take(everything, kept=())
         await each.resume()
         each._fetched -= _STANDSTILL
     loops = [asyncio.ensure_future(each.run()) for each in runners]
     for each in runners:
         await _at_the_end(each)
-        if not is_moved:
+        if each.name not in moved:
             continue
         # A rebalance takes all but one away, the next one brings them back.
         for numbers, kept in ((range(1), range(1)), (everything, range(1))):

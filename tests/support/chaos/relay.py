@@ -2,12 +2,15 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Collection
 from functools import partial
 from itertools import count
 from pathlib import Path
 from signal import SIGKILL
 from types import TracebackType
 from typing import Self
+
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from services.sessionizer.engine.policy import Policy
 from services.shared.kafka_topics import ensure_topics, topic_specs
@@ -19,22 +22,21 @@ from services.shared.settings import Settings
 from tests.support.chaos.crash_points import CrashPoint
 from tests.support.chaos.forked import ForkedProcess
 from tests.support.chaos.owner import TO_BE_RESTARTED, own
-from tests.support.chaos.replay import groups_of_log, groups_of_request, judge_states, spans_in
+from tests.support.chaos.replay import groups_of_log, groups_of_request, judge_states, judge_waiting, spans_in
 from tests.support.chaos.trap import Plan, has_sprung, points_reached, set_trap
 from tests.support.chaos.verdict import SpanName, Verdict, judge_route, judge_versions
 from tests.support.comparison import Row, differences_from_reference, living
 from tests.support.installation import send
 from tests.support.kafka.apache import ApacheKafka
-from tests.support.kafka.log import LogFollower, LogRecord
-from tests.support.otlp import HOUR, MINUTE, SECOND, T0, request, span, to_protobuf
+from tests.support.kafka.log import LogFollower, LogRecord, read_all
+from tests.support.otlp import HOUR, MINUTE, SECOND, T0, key_values, request, span, to_protobuf
 from tests.support.reference import reference_windows
 
-STAGES = ("route", "window")
-"""The stages of a worker."""
 PARTITIONS = 2
 _SESSIONS, _TURNS, _SPANS = 6, 2, 4  # of a round; spans of a turn
 _LONGEST = 60.0
 _ATTEMPTS = 5
+_OF_A_MOVE = ("StageRunner.pause", "StageRunner.take", "Partition.close", "TransactionalWriter.stop")
 
 
 def is_passed(stage: str, point: CrashPoint) -> bool:
@@ -45,16 +47,20 @@ def is_passed(stage: str, point: CrashPoint) -> bool:
 
 
 class Relay:
-    """One installation. `send`, `die`, `run` and `assert_exact` make a round; sessions are of one round only."""
+    """One installation. `send`, `die`, `run` and `assert_exact` make a round; sessions are of one round only.
 
-    def __init__(self, kafka: ApacheKafka, folder: Path, name: str) -> None:
+    `mutation`: what is wrong with its owners (mutations.py).
+    """
+
+    def __init__(self, kafka: ApacheKafka, folder: Path, name: str, *, mutation: str = "") -> None:
         self.deaths = 0
-        self._kafka, self._folder = kafka, folder
+        self._kafka, self._folder, self._mutation = kafka, folder, mutation
         self._policy = Policy(gap=10 * MINUTE, allowed_lateness=24 * HOUR, snapshot_interval=0)
         values = {
             "app_id": name,
             "kafka_bootstrap": kafka.bootstrap,
             "spans_topic": f"{name}-spans",
+            "trace_spans_topic": f"{name}-trace-spans",
             "session_spans_topic": f"{name}-session-spans",
             "rollups_topic": f"{name}-rollups",
             "topic_partitions": str(PARTITIONS),
@@ -91,49 +97,59 @@ class Relay:
     def send(self) -> None:
         """The spans of new sessions."""
         number = next(self._rounds)
-        records = [self._record(number, turn) for turn in range(_TURNS) for _ in range(PARTITIONS)]
+        spans = [self._spans_of(number, turn) for turn in range(_TURNS) for _ in range(PARTITIONS)]
+        # Every second record names no session, and comes through another partition than the one that does.
+        records = [_request(each, number, is_named=not index % PARTITIONS) for index, each in enumerate(spans)]
         send(self._kafka.bootstrap, self._settings.spans_topic, records, PARTITIONS)
-        self._round = [group for value in records for group in groups_of_request(value)]
+        meant = [_request(each, number, is_named=True) for each in spans]
+        self._round = [group for value in meant for group in groups_of_request(value)]
         for group in self._round:
             self._all += [(group.key, item) for item in group.items if isinstance(item, SpanFacts)]
         self._sent.update(spans_in(self._round))
 
-    def _record(self, number: int, turn: int) -> bytes:
-        """Every session's spans of a turn, each record with spans of its own."""
+    def _spans_of(self, number: int, turn: int) -> list[tuple[int, Span]]:
+        """Half of each session's spans of a turn, each time other ones; with the number of the session."""
         at = T0 + number * MINUTE + turn * SECOND
-        spans = [
-            span(
-                trace_id=number * 1_000 + session * 10 + turn + 1,
-                span_id=next(self._spans),
-                start=at + index,
-                end=at + index + SECOND,
-                attributes={"session.id": f"round-{number}-{session}", "input.value": "x" * 200},
+        return [
+            (
+                session,
+                span(
+                    trace_id=number * 1_000 + session * 10 + turn + 1,
+                    span_id=next(self._spans),
+                    start=at + index,
+                    end=at + index + SECOND,
+                    attributes={"input.value": "x" * 200},
+                ),
             )
             for session in range(_SESSIONS)
             for index in range(_SPANS // PARTITIONS)
         ]
-        return to_protobuf(request(*spans))
 
     def die(self, plan: Plan) -> None:
         """An owner begins, and is killed where the plan says."""
-        owner, status = self._ended(plan, is_moved=True)
+        owner, status = self._ended(plan, [plan.stage] if plan.point.coroutine in _OF_A_MOVE else [])
         assert has_sprung(self._trap(owner)), f"never came to: {plan}\n{owner.tail()}"
         assert status == -SIGKILL, f"status {status}\n{owner.tail()}"
         self.deaths += 1
 
-    def run(self, *, is_moved: bool = False) -> set[tuple[str, CrashPoint]]:
+    def run(self, *, moved: Collection[str] = ()) -> set[tuple[str, CrashPoint]]:
         """An owner that dies nowhere, until it has committed all there is. Gives the points it has passed."""
-        owner, status = self._ended(None, is_moved=is_moved)
+        owner, status = self._ended(None, moved)
         assert status == 0, f"status {status}\n{owner.tail()}"
         return points_reached(self._trap(owner))
 
-    def assert_exact(self) -> None:
-        """Since the round began: each span once in `session_spans`, each window in `session_rollups` as it must be."""
+    def follow(self) -> list[Row]:
+        """Read on what is committed; the new rollups."""
         log = self._session_spans.read()
         self._log += log
         self._routed.update(spans_in(groups_of_log(log)))
-        fresh = [rollups.decode(record.value or b"") for record in self._rollups.read()]
+        fresh: list[Row] = [rollups.decode(record.value or b"") for record in self._rollups.read()]
         self._published += fresh
+        return fresh
+
+    def assert_exact(self) -> None:
+        """Since the round began: each span once in `session_spans`, each window in `session_rollups` as it must be."""
+        fresh = self.follow()
         verdict = Verdict()
         judge_route(verdict, self._sent, self._routed)
         assert verdict.is_exact, verdict.text()
@@ -156,27 +172,48 @@ class Relay:
         judge_route(verdict, self._sent, self._routed)
         judge_versions(verdict, self._published)
         judge_states(verdict, self._settings, self._log, self._all, stored=None)
+        waiting = read_all(self._kafka.bootstrap, self._settings.trace_spans_topic, PARTITIONS)
+        judge_waiting(verdict, self._settings, waiting)
         return verdict
 
-    def _ended(self, plan: Plan | None, *, is_moved: bool) -> tuple[ForkedProcess, int]:
+    def _ended(self, plan: Plan | None, moved: Collection[str]) -> tuple[ForkedProcess, int]:
         """An owner that has ended, and how."""
         for _ in range(_ATTEMPTS):
-            owner = self._start(plan, is_moved=is_moved)
+            owner = self._start(plan, moved)
             status = owner.wait(_LONGEST)
             if status != TO_BE_RESTARTED:
                 break
         return owner, status
 
-    def _start(self, plan: Plan | None, *, is_moved: bool) -> ForkedProcess:
+    def _start(self, plan: Plan | None, moved: Collection[str]) -> ForkedProcess:
         name = f"owner-{next(self._owners)}"
         trap = self._folder / f"{name}.trap"
         trap.mkdir()
         if plan is not None:
             set_trap(trap, plan)
         log = self._folder / f"{name}.log"
-        owner = ForkedProcess(name, partial(own, is_moved=is_moved), (), log=log, trap=trap, env=self._environment)
+        owner = ForkedProcess(
+            name,
+            partial(own, moved=moved, mutation=self._mutation),
+            (),
+            log=log,
+            trap=trap,
+            env=self._environment,
+        )
         self._running.append(owner)
         return owner
 
     def _trap(self, owner: ForkedProcess) -> Path:
         return self._folder / f"{owner.name}.trap"
+
+
+def _request(spans: list[tuple[int, Span]], number: int, *, is_named: bool) -> bytes:
+    """A record of a round, with or without the ids of the sessions."""
+    copies = []
+    for session, original in spans:
+        copy = Span()
+        copy.CopyFrom(original)
+        if is_named:
+            copy.attributes.extend(key_values({"session.id": f"round-{number}-{session}"}))
+        copies.append(copy)
+    return to_protobuf(request(*copies))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from services.sessionizer.pipeline import window_definition
+from services.sessionizer.pipeline import resolve_definition, window_definition
 from services.sessionizer.stage import InputRecord, Moment, Stage
 from services.shared.kafka_topics import changelog_topic
 from services.shared.model.session_key import SessionKey
@@ -31,6 +31,15 @@ def groups_of_request(value: bytes) -> Iterable[SpanGroup]:
     request = decode_request(value)
     assert not isinstance(request, DeadLetter)
     return extract(request, _MUCH_LATER, Rules()).groups
+
+
+def names_in(value: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Trace and span id of every span of a record of the spans topic."""
+    request = decode_request(value)
+    assert not isinstance(request, DeadLetter)
+    for resource in request.resource_spans:
+        for scope in resource.scope_spans:
+            yield from ((span.trace_id, span.span_id) for span in scope.spans)
 
 
 def groups_of_log(log: Iterable[LogRecord]) -> Iterator[SpanGroup]:
@@ -70,15 +79,43 @@ def judge_states(
         position = survivor.restored() or 0
         for record in log:
             if record.partition == number and record.offset < position:
-                undisturbed.fold(InputRecord(record.offset, record.timestamp, record.key, record.value))
+                _fold(undisturbed, InputRecord(record.offset, record.timestamp, record.key, record.value))
         expected |= _published(undisturbed)
         # Two stages are in the same state when they tell the same after the same record.
         probe = InputRecord(position, 0, None, _probe(probed))
-        undisturbed.fold(probe)
-        survivor.fold(probe)
+        _fold(undisturbed, probe)
+        _fold(survivor, probe)
         judge_replay(verdict, _published(undisturbed), _published(survivor), f"state of partition {number}")
     if stored is not None:
         judge_replay(verdict, expected, stored, "ClickHouse", ignore=("type", "duplicate_span_count"))
+
+
+def judge_waiting(verdict: Verdict, settings: Settings, log: Sequence[LogRecord]) -> None:
+    """What waits for its session and which traces are bound, against `resolve` stages to which nothing has happened.
+
+    `log` is all of `trace_spans`; the workers have stopped. That every span was released once shows in `session_spans`.
+    """
+    count = settings.topic_partitions
+    topics = (settings.trace_spans_topic, settings.session_spans_topic)
+    definition = resolve_definition(settings, dict.fromkeys(topics, count), settings.epoch)
+    assert definition is not None
+    changes = read_all(settings.kafka_bootstrap, changelog_topic(settings.app_id, "resolve"), count)
+    for number in range(count):
+        undisturbed, survivor = definition.build(number), definition.build(number)
+        survivor.restore((change.key or b"", change.value) for change in changes if change.partition == number)
+        position = survivor.restored() or 0
+        for record in log:
+            if record.partition == number and record.offset < position:
+                _fold(undisturbed, InputRecord(record.offset, record.timestamp, record.key, record.value))
+        if undisturbed.gauges != survivor.gauges:
+            verdict.wrong += 1
+            where = f"waiting in partition {number}"
+            verdict.findings.append(f"{where}: {survivor.gauges}, expected {undisturbed.gauges}")
+
+
+def _fold(stage: Stage, record: InputRecord) -> None:
+    while not stage.fold(record):
+        """Long sweeps are done in slices."""
 
 
 def _probe(facts: Iterable[tuple[SessionKey, SpanFacts]]) -> bytes:

@@ -12,8 +12,8 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
 
 from services.sessionizer.engine.policy import Policy
 from services.shared.settings import Settings
-from tests.support.chaos.crash_points import CrashPoint, crash_points
-from tests.support.chaos.replay import groups_of_log, groups_of_request, judge_states, spans_in
+from tests.support.chaos.crash_points import STAGES, CrashPoint, crash_points
+from tests.support.chaos.replay import groups_of_log, judge_states, judge_waiting, names_in, spans_in
 from tests.support.chaos.site import (
     GAP,
     LATENESS,
@@ -41,7 +41,6 @@ from tests.support.traffic import Traffic, make_traffic
 SESSIONS, SPANS = 120, 2_400
 _BLOCK = 25  # records that come in any order
 _BROKER_FAULTS = 0.3  # share of seeds with one
-STAGES = ("route", "window")
 POLICY = Policy(gap=GAP, allowed_lateness=LATENESS)
 
 CHECKPOINT = tuple(p for p in crash_points() if p.coroutine in ("TransactionalWriter.commit", "Partition.checkpoint"))
@@ -116,7 +115,14 @@ class SeedRun:
         """Three hours that ended three hours ago: every window is over as soon as all is read."""
         begin = time.time_ns() - 6 * HOUR  # noqa: TID251 - the broker's clock is this one
         return make_traffic(
-            seed=self.seed, sessions=SESSIONS, spans=SPANS, begin=begin, length=3 * HOUR, gap=GAP, largest_batch=20
+            seed=self.seed,
+            sessions=SESSIONS,
+            spans=SPANS,
+            begin=begin,
+            length=3 * HOUR,
+            gap=GAP,
+            largest_batch=20,
+            is_scattered=True,
         )
 
     def _shaken(self) -> list[bytes]:
@@ -175,9 +181,6 @@ class SeedRun:
         joining = self._site.start_worker(plan)
         self._await_trap(joining, plan)
         self._count("SIGKILL in a take-over")
-        # A deployment of three is three again: of those that are replaced, one is too many.
-        joining.process.kill()
-        self._site.workers.remove(joining)
 
     def _spring(self, points: Sequence[CrashPoint], number: Signals, kind: str) -> ForkedService:
         plan = Plan(self._random.choice(STAGES), self._random.choice(points), number, self._random.randrange(6))
@@ -328,6 +331,7 @@ class SeedRun:
         if not verdict.findings:
             by_id = {row["window_id"]: row for row in living(windows, ("window_id",))}
             judge_states(verdict, settings, log, self._traffic.facts, by_id)
+            judge_waiting(verdict, settings, read_all(kafka, settings.trace_spans_topic, PARTITIONS))
 
     def _sent_spans(self) -> Counter[SpanName]:
         """Copies of each span with a session, as they stand in the spans topic."""
@@ -335,7 +339,9 @@ class SeedRun:
         records = read_all(installation.bootstrap, installation.spans_topic, PARTITIONS)
         missing = Counter(self._traffic.records) - Counter(record.value or b"" for record in records)
         assert not missing, "acknowledged records are not in Kafka"
-        return spans_in(group for record in records for group in groups_of_request(record.value or b""))
+        keys = {(span.trace_id, span.span_id): key for key, span in self._traffic.facts}
+        names = (name for record in records for name in names_in(record.value or b""))
+        return Counter((keys[name], *name) for name in names if name in keys)
 
 
 def _parts(records: list[bytes], count: int) -> list[list[bytes]]:

@@ -94,6 +94,7 @@ class ChaosSite:
             "app_id": name,
             "kafka_bootstrap": around.kafka.bootstrap,
             "spans_topic": f"{name}-spans",
+            "trace_spans_topic": f"{name}-trace-spans",
             "session_spans_topic": f"{name}-session-spans",
             "rollups_topic": f"{name}-rollups",
             "clickhouse_url": database,
@@ -110,7 +111,6 @@ class ChaosSite:
         made = ForkedInstallation(folder, name, around.kafka.bootstrap, **self.settings)
         self.installation = self._stack.enter_context(made)
         self.workers: list[ForkedService] = []
-        self.restarts = 0
         self.sent = 0
 
     def start(self) -> None:
@@ -144,7 +144,7 @@ class ChaosSite:
             if worker.process.status not in (1, -9) or "a bug ended it" in worker.process.log.read_text():
                 raise AssertionError(f"ended with status {worker.process.status}\n{worker.process.tail()}")
             self.workers.remove(worker)
-            self.restarts += 1
+        while len(self.workers) < WORKERS:
             self.start_worker()
         if not self.sink.process.may_end:
             self.sink.process.check_running()
