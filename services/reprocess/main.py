@@ -17,7 +17,7 @@ from services.reprocess.sessions import Ends, Pair, pairs
 from services.reprocess.shadow_tables import WINDOWS_BY_SESSION, ShadowTables, shadow, windows_in_order
 from services.reprocess.swap import Swap
 from services.reprocess.virtual_worker import VirtualWorker
-from services.sessionizer.pipeline import StageDefinition, route_definition, window_definition
+from services.sessionizer.pipeline import StageDefinition, resolve_definition, route_definition, window_definition
 from services.shared.clickhouse import ClickHouse, connect
 from services.shared.clock import Clock, SystemClock
 from services.shared.errors import SettingsError
@@ -130,8 +130,12 @@ class Reprocessing:
         """The worker's stages under these settings; one partition does for all sessions, for all are here."""
         settings = self._settings.model_copy(update={"snapshot_interval": _ROLLUP_INTERVAL})
         counts = {spec.name: 1 for spec in topic_specs(settings)} | {settings.spans_topic: sources}
-        stages: list[StageDefinition] = [route_definition(settings, counts), window_definition(settings, counts, epoch)]
-        return VirtualWorker(stages, counts, settings.rollups_topic)
+        stages: list[StageDefinition | None] = [
+            route_definition(settings, counts),
+            resolve_definition(settings, counts, epoch),
+            window_definition(settings, counts, epoch),
+        ]
+        return VirtualWorker([stage for stage in stages if stage is not None], counts, settings.rollups_topic)
 
     def _complete_from(self, start: Start, begins: Mapping[int, int], whole: Mapping[int, Range]) -> int | None:
         """From when on the log that is read holds all spans and their silences, however far senders' clocks are ahead.

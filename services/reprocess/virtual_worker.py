@@ -95,10 +95,13 @@ class VirtualWorker:
         for stage in self._sources:
             self._flush(stage)
         self._ticks += 1
+        *between, last = self._lanes.values()
+        for lanes in between:  # time passes through them
+            for lane in lanes:
+                self._flush(lane.stage)
         if self._ticks % _KEYED_FLUSH_TICKS == 0:
-            for lanes in self._lanes.values():
-                for lane in lanes:
-                    self._flush(lane.stage)
+            for lane in last:
+                self._flush(lane.stage)
         else:
             self._flush_heavy()
 
