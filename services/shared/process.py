@@ -5,6 +5,7 @@ its time, ends the process at once: what was not committed does not exist, so no
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -107,5 +108,6 @@ def _end(name: str, error: BaseException) -> None:
 
 
 def _end_now(message: str, code: int) -> None:
-    print(message, file=sys.stderr, flush=True)  # noqa: T201 - the last words of the process
+    with contextlib.suppress(OSError):  # a log on a full disk
+        print(message, file=sys.stderr, flush=True)  # noqa: T201 - the last words of the process
     os._exit(code)

@@ -137,6 +137,13 @@ class BoundedRoom:
     def blockage(self) -> str:
         return "; ".join(self._blocked.values())
 
+    def ahead(self) -> dict[str, int]:
+        """How many records of each topic were not passed by all its readers; topics without any are left out."""
+        counts: defaultdict[str, int] = defaultdict(int)
+        for (topic, _), state in self._partitions.items():
+            counts[topic] += state.records
+        return {topic: count for topic, count in counts.items() if count}
+
     async def emptied(self, topic: str) -> None:
         """Wait until every record of the topic was passed by all its readers."""
         while busy := [n for (name, n), state in self._partitions.items() if name == topic and state.records]:

@@ -110,15 +110,17 @@ class Sink:
         """Work until `stop` is set, then insert what was read; with `to_end`, all there is to read.
 
         A neighbour that does not answer is waited for, for ever, until `stop`: then one last
-        attempt is made, and what it does not get done stays in Kafka.
+        attempt is made, and what it does not get done stays in Kafka. With `to_end` nothing stays
+        anywhere, so the neighbour is waited for as before, until this is cancelled.
         """
+        given_up = asyncio.Event() if to_end else stop
         try:
-            await self._patience.call("join its group", self._source.start, stop)
+            await self._patience.call("join its group", self._source.start, given_up)
             self._is_running = True
             while not stop.is_set():
-                await self._flush(await self._fill(stop), stop)
-            while to_end and await self._patience.call("find the end of its topic", self._source.behind, stop) > 0:
-                await self._flush(await self._fill(stop), stop)
+                await self._flush(await self._fill(stop, given_up), given_up)
+            while to_end and await self._patience.call("find its end", self._source.behind, given_up) > 0:
+                await self._flush(await self._fill(stop, given_up), given_up)
         except StoppedError as error:
             _log.warning("%s: stopped without its last batch, which stays in Kafka: %s", self.reader, error)
         finally:
@@ -126,14 +128,14 @@ class Sink:
             await self._source.stop()
             await self._dead_letters.stop()
 
-    async def _fill(self, stop: asyncio.Event) -> Batch:
+    async def _fill(self, stop: asyncio.Event, given_up: asyncio.Event) -> Batch:
         """Read until the batch is full, or `flush_interval` after its first record (or its start, without any)."""
         batch, limits = Batch(), self._limits
         deadline = self._clock.monotonic() + limits.flush_interval
         while len(batch.records) < limits.rows and batch.size < limits.size:
             rest = max(0.0, deadline - self._clock.monotonic())
             most = min(_POLL_RECORDS, limits.rows - len(batch.records))
-            records = await self._patience.call("read", partial(self._source.poll, rest, most), stop)
+            records = await self._patience.call("read", partial(self._source.poll, rest, most), given_up)
             if records and not batch.records:
                 deadline = self._clock.monotonic() + limits.flush_interval
             batch.add(records)

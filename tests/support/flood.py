@@ -40,7 +40,7 @@ async def flood(url: str, bodies: Sequence[bytes], *, senders: int) -> FloodResu
 
 
 async def _is_accepted(client: httpx.AsyncClient, body: bytes, result: FloodResult) -> bool:
-    answer = await client.post("/v1/traces", content=body, headers=_headers(body))
+    answer = await client.post("/v1/traces", content=body, headers=headers_of(body))
     if answer.status_code == _OK:
         result.accepted += 1
         return True
@@ -53,7 +53,7 @@ async def _is_accepted(client: httpx.AsyncClient, body: bytes, result: FloodResu
     return False
 
 
-def _headers(body: bytes) -> dict[str, str]:
+def headers_of(body: bytes) -> dict[str, str]:
     """What a sender of these bytes says about them."""
     packed = body[:2] == b"\x1f\x8b"
     is_json = (gzip.decompress(body) if packed else body)[:1] == b"{"

@@ -273,3 +273,14 @@ async def test_probes_and_metrics_are_on_the_same_port(gateway: Setup) -> None:
     metrics = (await gateway.client.get("/metrics")).text
     assert 'spanloom_http_requests_total{route="/v1/traces",status="200"} 1.0' in metrics
     assert (await gateway.client.get("/v1/traces")).status_code == 405
+
+
+async def test_while_a_reader_stands_still_everything_is_refused_with_the_reason(gateway: Setup) -> None:
+    body = to_protobuf(request(span()))
+    gateway.room.blocked("span-sink", "span-sink cannot insert: no space left on device")
+    answer = await gateway.post(body, PROTOBUF)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "no space left on device; try again" in Status.FromString(answer.content).message
+    assert not gateway.producer.written
+    gateway.room.blocked("span-sink", "")
+    assert (await gateway.post(body, PROTOBUF)).status_code == 200
