@@ -22,16 +22,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     total, seed, started = Verdict(), options.seed, time.monotonic()
     with tempfile.TemporaryDirectory(prefix="spanloom-chaos-") as folder, surroundings(Path(folder)) as around:
         while seed == options.seed or time.monotonic() - started < options.minutes * 60:
-            began = time.monotonic()
-            say = _say if options.verbose else hush
-            verdict = SeedRun(seed, Path(folder) / str(seed), around, say=say).run()
+            began, say = time.monotonic(), _say if options.verbose else hush
+            try:
+                verdict = SeedRun(seed, Path(folder) / str(seed), around, say=say).run()
+            except AssertionError as error:  # it never came to a verdict
+                verdict = Verdict(wrong=1, findings=[str(error)])
             _say(f"seed {seed}: {verdict.text()} ({time.monotonic() - began:.0f} s)")
             total += verdict
             if not verdict.is_exact:
                 _say(f"again: tests/chaos --seed {seed}")
                 break
             seed += 1
-    _say(f"{seed - options.seed} seeds in {time.monotonic() - started:.0f} s: {total.line()}")
+    _say(f"{seed - options.seed} exact seeds in {time.monotonic() - started:.0f} s: {total.line()}")
     return 0 if total.is_exact else 1
 
 
