@@ -292,7 +292,8 @@ async def _kafka_errors(doing: str, patience: float | None) -> AsyncIterator[Non
     except TimeoutError as error:
         raise TransientError(f"{doing}: no answer from Kafka within {patience} s") from error
     except (ProducerFenced, InvalidProducerEpoch, OutOfOrderSequenceNumber) as error:
-        raise FencedError(f"{doing}: a newer owner has taken over ({error!r})") from error
+        why = "a newer owner has taken over, or the transaction was open for too long"
+        raise FencedError(f"{doing}: {why} ({error!r})") from error
     except MessageSizeTooLargeError as error:
         raise PermanentError(f"{doing}: record too large, raise max.message.bytes of the topic ({error})") from error
     except KafkaError as error:
