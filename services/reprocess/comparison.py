@@ -1,10 +1,11 @@
 """PURE: what cutting again would change, session by session, summed by project."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Protocol
 
 import orjson
 
@@ -81,15 +82,22 @@ class Comparison:
         self.examples += found[: max(0, self._most_examples - len(self.examples))]
 
 
+class Holder(Protocol):
+    """Who may still write about sessions."""
+
+    def holds(self, key: SessionKey) -> bool:
+        """Whether something of this session is held."""
+
+
 def judged(
-    pairs: Iterator[Pair], ends: Ends, complete_from: int | None, held: Collection[SessionKey], left_out: Counter[str]
+    pairs: Iterator[Pair], ends: Ends, complete_from: int | None, live: Holder, left_out: Counter[str]
 ) -> Iterator[Pair]:
     """The sessions that can be judged, from their cuts on; the others are counted in `left_out`."""
     for pair in pairs:
         stands = standing(pair, ends)
         if stands is not Standing.STILL:
             left_out[stands.value] += 1
-        elif pair.key in held:
+        elif live.holds(pair.key):
             left_out["held"] += 1
         else:
             rest = after_cut(pair, complete_from)

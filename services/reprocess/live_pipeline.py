@@ -5,12 +5,14 @@ will be written about its windows any more. States are in the changelog, which s
 """
 
 import asyncio
+import re
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from services.sessionizer.changelog import committed_position
+from services.sessionizer.changelog import Entry, committed_position
 from services.sessionizer.meta import META_KEY, decode_meta
+from services.sessionizer.resolve_state import is_trace_key
 from services.sessionizer.state import head_names
 from services.shared.clock import Clock
 from services.shared.errors import TransientError
@@ -24,10 +26,18 @@ _BETWEEN_LOOKS = 1.0  # seconds; the pipeline commits every half
 
 @dataclass(frozen=True, slots=True)
 class LiveStates:
-    """What the live pipeline holds: the epoch of its versions, and the sessions it may still write about."""
+    """What the live pipeline holds: the epoch of its versions, sessions with windows, and traces that it knows."""
 
     epoch: int
-    held: Collection[SessionKey]
+    sessions: Collection[SessionKey]
+    traces: Collection[bytes]
+
+    def holds(self, key: SessionKey) -> bool:
+        """Whether it may still write about windows that this session has by now."""
+        kind, _, trace_id = key.session_id.partition(":")
+        if kind == "trace" and re.fullmatch("[0-9a-f]{32}", trace_id) and bytes.fromhex(trace_id) in self.traces:
+            return True
+        return key in self.sessions
 
 
 class LivePipeline:
@@ -52,6 +62,8 @@ class LivePipeline:
         """
         settings = self._settings
         self._wait(settings.app_id, settings.spans_topic, spans_ends)
+        if settings.resolve != "off":
+            self._wait(settings.app_id, settings.trace_spans_topic)
         self._wait(settings.app_id, settings.session_spans_topic)
         states = self._states()
         self._wait(f"{settings.app_id}-rollup-sink", settings.rollups_topic)
@@ -59,15 +71,23 @@ class LivePipeline:
 
     def _states(self) -> LiveStates:
         epoch = self._settings.epoch
-        heads: set[bytes] = set()
-        with self._reader(changelog_topic(self._settings.app_id, "window")) as reader:
+        windows: set[bytes] = set()
+        for key, value in self._changelog("window"):
+            if key == META_KEY:
+                epoch = max(epoch, decode_meta(value, self._settings.source_timeout).epoch) if value else epoch
+            elif head_names(key) is not None:
+                (windows.discard if value is None else windows.add)(key)
+        names = [found for key in windows if (found := head_names(key)) is not None]
+        traces: set[bytes] = set()
+        for key, value in self._changelog("resolve") if self._settings.resolve != "off" else ():
+            if is_trace_key(key):
+                (traces.discard if value is None else traces.add)(key)
+        return LiveStates(epoch, {SessionKey.decode(session) for session, _ in names}, traces)
+
+    def _changelog(self, stage: str) -> Iterator[Entry]:
+        with self._reader(changelog_topic(self._settings.app_id, stage)) as reader:
             for record in reader.read(reader.all()):
-                if record.key == META_KEY and record.value is not None:
-                    epoch = max(epoch, decode_meta(record.value, self._settings.source_timeout).epoch)
-                elif record.key is not None and record.key != META_KEY and head_names(record.key) is not None:
-                    (heads.discard if record.value is None else heads.add)(record.key)
-        names = [found for key in heads if (found := head_names(key)) is not None]
-        return LiveStates(epoch, {SessionKey.decode(session) for session, _ in names})
+                yield record.key or b"", record.value
 
     def _wait(self, group: str, topic: str, ends: Mapping[int, int] | None = None) -> None:
         """Until the group has committed every record before these ends (without any: before those of now)."""

@@ -17,7 +17,7 @@ from services.reprocess.sessions import Ends, Pair, pairs
 from services.reprocess.shadow_tables import WINDOWS_BY_SESSION, ShadowTables, shadow, windows_in_order
 from services.reprocess.swap import Swap
 from services.reprocess.virtual_worker import VirtualWorker
-from services.sessionizer.pipeline import StageDefinition, resolve_definition, route_definition, window_definition
+from services.sessionizer.pipeline import resolve_definition, route_definition, window_definition
 from services.shared.clickhouse import ClickHouse, connect
 from services.shared.clock import Clock, SystemClock
 from services.shared.errors import SettingsError
@@ -127,10 +127,14 @@ class Reprocessing:
         return run
 
     def _worker(self, sources: int, epoch: int) -> VirtualWorker:
-        """The worker's stages under these settings; one partition does for all sessions, for all are here."""
-        settings = self._settings.model_copy(update={"snapshot_interval": _ROLLUP_INTERVAL})
+        """The worker's stages under these settings; one keyed partition does for all traces and sessions."""
+        settings = self._settings
         counts = {spec.name: 1 for spec in topic_specs(settings)} | {settings.spans_topic: sources}
-        stages: list[StageDefinition | None] = [
+        # The limit is that of a partition, and here one is all of them.
+        most_waiting = settings.resolve_max_bytes * settings.topic_partitions
+        changed = {"snapshot_interval": _ROLLUP_INTERVAL, "resolve_max_bytes": most_waiting}
+        settings = settings.model_copy(update=changed)
+        stages = [
             route_definition(settings, counts),
             resolve_definition(settings, counts, epoch),
             window_definition(settings, counts, epoch),
@@ -153,13 +157,15 @@ class Reprocessing:
                 first = next(reader.read({number: Range(begin, whole[number].end)}), None)
                 times.append(first.timestamp if first is not None else self._clock.now())
         gap = max(self._settings.gap, *self._settings.gap_by_project.values(), 0)
-        return max(times) + self._settings.max_future + gap if times else None
+        # A trace may have been told its session just before.
+        waits = 0 if self._settings.resolve == "off" else self._settings.resolve_timeout
+        return max(times) + self._settings.max_future + max(gap, waits) if times else None
 
     def _sessions(self, run: Run, states: LiveStates, left_out: Counter[str]) -> Iterator[Pair]:
         before = windows_in_order(self._client, WINDOWS_BY_SESSION)
         after = windows_in_order(self._client, shadow(WINDOWS, run.name))
         ends = Ends(states.epoch, run.session_spans_ends)
-        return judged(pairs(before, after), ends, run.complete_from, states.held, left_out)
+        return judged(pairs(before, after), ends, run.complete_from, states, left_out)
 
     def _compare(self, run: Run, states: LiveStates) -> int:
         comparison = Comparison(self._tasks.examples)

@@ -19,7 +19,7 @@ SILENT_TICK = 5 * 10**9
 """How often they are asked in silence: log time goes on by no more than this from one record to the next."""
 
 _HEAVY = 4 << 20  # bytes of backlog of one stage
-_KEYED_FLUSH_TICKS = 60
+_LAST_FLUSH_TICKS = 60
 
 
 class _Lane:
@@ -92,18 +92,18 @@ class VirtualWorker:
         return rollups
 
     def _tick(self) -> None:
+        """Time goes through all stages in the order of the flow; the last one publishes now and then only."""
         for stage in self._sources:
             self._flush(stage)
-        self._ticks += 1
         *between, last = self._lanes.values()
-        for lanes in between:  # time passes through them
+        for lanes in between:
             for lane in lanes:
                 self._flush(lane.stage)
-        if self._ticks % _KEYED_FLUSH_TICKS == 0:
+        self._ticks += 1
+        if self._ticks % _LAST_FLUSH_TICKS == 0:
             for lane in last:
                 self._flush(lane.stage)
-        else:
-            self._flush_heavy()
+        self._flush_heavy()
 
     def _flush_heavy(self) -> None:
         for lanes in self._lanes.values():

@@ -20,7 +20,7 @@ from tests.support.kafka.log import LogRecord, read_all
 from tests.support.otlp import request, span, to_protobuf
 from tests.support.rollup_log import last_windows
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 PARTITIONS = 2
 LIMIT = 4096
