@@ -52,7 +52,7 @@ def responses(body: type, *errors: int) -> dict[int | str, dict[str, Any]]:
     return described | {status: _ERRORS[status] for status in (*errors, 503)}
 
 
-def part(names: list[str], cursor: str | None, limit: int) -> tuple[list[str], str | None]:
+def part(names: list[str], cursor: str | None, limit: int, most: int = MOST) -> tuple[list[str], str | None]:
     """Up to `limit` names from the one that the cursor names, itself included, and the cursor of the one after them."""
     first = 0
     if cursor is not None:
@@ -60,7 +60,7 @@ def part(names: list[str], cursor: str | None, limit: int) -> tuple[list[str], s
         if name is None or name not in names:
             raise bad_cursor(cursor)
         first = names.index(name)
-    after = first + min(limit, MOST)
+    after = first + min(limit, most)
     return names[first:after], ids.name_cursor(names[after]) if after < len(names) else None
 
 

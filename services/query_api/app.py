@@ -6,6 +6,7 @@ from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import PlainTextResponse
 
 import services
+from services.query_api.annotation_routes import annotation_router
 from services.query_api.answers import Answers
 from services.query_api.project_routes import project_router
 from services.query_api.reader import LiveReader
@@ -19,7 +20,7 @@ from services.shared.telemetry import Telemetry
 _DESCRIPTION = """Sessions of LLM applications, cut from OTLP spans.
 
 `/v1/projects` and `/v1/sessions` speak the REST contract of Phoenix, so its clients work unchanged;
-`summary` and `turns` of a session say what that contract has no words for. Errors are plain text."""
+`summary`, `turns` and `transcript` of a session say what that contract has no words for. Errors are plain text."""
 
 
 def build_app(
@@ -53,6 +54,7 @@ def build_app(
     answers = Answers(telemetry)
     app.include_router(project_router(store, live, answers))
     app.include_router(session_router(store, live, answers))
+    app.include_router(annotation_router(store, live, answers))
     app.include_router(monitor_router(telemetry, readiness))
     for router in routers:
         app.include_router(router)

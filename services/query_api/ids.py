@@ -6,11 +6,18 @@ A GlobalID is base64 of `<type>:<what it names>`. The alphabet is the one withou
 
 import base64
 import binascii
+from hashlib import blake2b
 
+from services.shared.model.annotation import AnnotationRollup, Scope
 from services.shared.model.live import Position
 from services.shared.model.session_key import SessionKey
 
 _PROJECT, _SESSION, _TRACE, _POSITION, _PAGE = b"Project:", b"ProjectSession:", b"Trace:", b"Position:", b"Turn:"
+_ANNOTATIONS = {
+    Scope.SESSION: b"ProjectSessionAnnotation:",
+    Scope.TRACE: b"TraceAnnotation:",
+    Scope.SPAN: b"SpanAnnotation:",
+}
 
 
 def project_gid(project: str) -> str:
@@ -23,6 +30,13 @@ def session_gid(key: SessionKey) -> str:
 
 def trace_gid(trace_id: str) -> str:
     return _encode(_TRACE, trace_id.encode())
+
+
+def annotation_gid(annotation: AnnotationRollup) -> str:
+    kind = _ANNOTATIONS[annotation.scope]
+    parts = (annotation.project, annotation.session_id, annotation.trace_id, annotation.span_id)
+    named = (*parts, annotation.name, annotation.identifier)
+    return _encode(kind, blake2b("\0".join(named).encode(), digest_size=12).hexdigest().encode())
 
 
 def is_project_gid(value: str) -> bool:

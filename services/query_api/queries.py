@@ -9,8 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.shared.model.annotation import AnnotationRollup, Scope
 from services.shared.model.live import Position
 from services.shared.model.rollup import TurnRollup, Usage, WindowRollup
+
+MOST_ANNOTATIONS = 100_000
+"""Of the things that one request asks about."""
+MOST_SPANS = 20_000
+"""Of the turns of one page of a transcript; the last spans of longer ones are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,36 @@ def turns(session_ids: Sequence[str], project: str | None = None, *, whole: bool
     """The newest version of every turn of these sessions, likewise."""
     columns = _TURN_COLUMNS if whole else _TURN_OUTLINE
     return _newest(columns, "session_turns", "window_id, trace_id", session_ids, project)
+
+
+def annotations(project: str, scope: Scope, of: str, ids: Sequence[str]) -> Query:
+    """Annotations at their last version, the newest first, of the things whose column `of` is among `ids`."""
+    sql = f"""
+        SELECT {", ".join(AnnotationRollup.__dataclass_fields__)}
+        FROM annotations FINAL
+        WHERE project = {{project:String}} AND scope = {{scope:String}} AND {of} IN {{ids:Array(String)}}
+        ORDER BY ingested_at DESC, {of}, span_id, name, identifier
+        LIMIT {MOST_ANNOTATIONS}"""  # noqa: S608 - names of ours
+    return Query(sql, {"project": project, "scope": scope.value, "ids": list(ids)})
+
+
+def known(project: str, table: str, of: str, ids: Sequence[str]) -> Query:
+    """Whether a table has a row of any of these things: `of` is the column that names them."""
+    sql = f"SELECT 1 AS found FROM {table} WHERE project = {{project:String}} AND {of} IN {{ids:Array(String)}} LIMIT 1"  # noqa: S608 - names of ours
+    return Query(sql, {"project": project, "ids": list(ids)})
+
+
+def spans(session_id: str, trace_ids: Sequence[str]) -> Query:
+    """Stored spans of these traces, but for those that name another session; whatever project they name."""
+    return Query(
+        f"""
+        SELECT trace_id, span_id, parent_span_id, start_time, end_time, name, span_kind, status_code, attributes
+        FROM spans FINAL
+        WHERE trace_id IN {{trace_ids:Array(String)}} AND session_id IN ('', {{session_id:String}})
+        ORDER BY start_time, span_id
+        LIMIT {MOST_SPANS}""",  # noqa: S608 - a number of ours
+        {"session_id": session_id, "trace_ids": list(trace_ids)},
+    )
 
 
 def _page_parameters(project: str, start: Position | None, limit: int) -> dict[str, Any]:

@@ -62,6 +62,10 @@ class Reader:
         names = [name for name in live if name not in known] + stored
         return names if DEFAULT_PROJECT in names else [*names, DEFAULT_PROJECT]
 
+    async def is_alive(self, keys: Sequence[SessionKey]) -> bool:
+        """Whether the live view holds any of these sessions."""
+        return bool(await self._alive(keys))
+
     async def has_project(self, project: str) -> bool:
         if project == DEFAULT_PROJECT or await self._store.has_project(project):
             return True

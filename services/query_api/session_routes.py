@@ -1,14 +1,17 @@
 """The routes of one session: as Phoenix has it, and what that has no words for (`summary`, `turns`)."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 
-from services.query_api import bodies, ids, shapes
+from services.query_api import annotation_shapes, bodies, ids, shapes
 from services.query_api.answers import Answers, Cursor, Limit, OfProject, SessionIdentifier, part, responses
 from services.query_api.reader import LiveReader, Reader
 from services.query_api.session import Session
 from services.query_api.store import Store
+from services.query_api.transcript import as_text, transcripts
 from services.shared.http import PHOENIX_VERSION
 
 
@@ -64,8 +67,35 @@ def session_router(store: Store, live: LiveReader | None, answers: Answers) -> A
         by_trace = {turn.trace_id: turn for turn in found.turns}
         shown, next_cursor = part(list(by_trace), cursor, limit)
         return answers.json(
-            {"data": [shapes.turn_data(by_trace[trace_id]) for trace_id in shown], "next_cursor": next_cursor}, reader
+            {"data": [shapes.turn_data(by_trace[trace_id]) for trace_id in shown], "next_cursor": next_cursor},
+            reader,
         )
+
+    @router.get(
+        "/v1/sessions/{session_identifier}/transcript",
+        summary="What was said in one session, turn by turn, out of its stored spans",
+        operation_id="getSessionTranscript",
+        responses=responses(annotation_shapes.TranscriptBody, 404, 422),
+    )
+    async def transcript(
+        session_identifier: SessionIdentifier,
+        project_identifier: OfProject = None,
+        cursor: Cursor = None,
+        limit: Limit = 100,
+        format_: Annotated[
+            Literal["json", "text"], Query(alias="format", description="`text` is to be read by people.")
+        ] = "json",
+    ) -> Response:
+        reader = Reader(store, live)
+        found = await _find(reader, session_identifier, project_identifier)
+        by_trace = {turn.trace_id: turn for turn in found.turns}
+        shown, next_cursor = part(list(by_trace), cursor, limit)
+        spans = await store.spans(found.key.session_id, shown) if shown else []
+        turns = transcripts([by_trace[trace_id] for trace_id in shown], spans)
+        if format_ == "text":
+            return PlainTextResponse(as_text(turns))
+        data = annotation_shapes.transcript_data(found, turns)
+        return answers.json({"data": data, "next_cursor": next_cursor}, reader)
 
     return router
 

@@ -1,11 +1,15 @@
 """What the API reads of ClickHouse, as values of the model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
+
+import orjson
 
 from services.query_api import queries
 from services.query_api.queries import Query
+from services.query_api.transcript import StoredSpan
 from services.shared.clickhouse import AsyncClickHouse, Row
+from services.shared.model.annotation import AnnotationRollup, Scope
 from services.shared.model.live import Position
 from services.shared.model.rollup import TurnRollup, WindowRollup
 from services.shared.records.rollup_fields import turn_of, window_of
@@ -42,6 +46,23 @@ class Store(Protocol):
         self, session_ids: Sequence[str], project: str | None = None, *, whole: bool = True
     ) -> list[TurnRollup]:
         """All turns of these sessions, likewise; unless `whole` only their times."""
+
+    async def annotations(self, project: str, scope: Scope, ids: Sequence[str]) -> list[AnnotationRollup]:
+        """Annotations of the sessions, traces or spans of these ids, the newest first."""
+
+    async def is_known(self, project: str, scope: Scope, ids: Sequence[str]) -> bool:
+        """Whether there are rows of any of these sessions, traces or spans."""
+
+    async def spans(self, session_id: str, trace_ids: Sequence[str]) -> list[StoredSpan]:
+        """The stored spans of these traces, but for those that name another session."""
+
+
+_SOURCES: Mapping[Scope, tuple[str, str]] = {
+    Scope.SESSION: ("session_windows_by_session", "session_id"),
+    Scope.TRACE: ("session_turns", "trace_id"),
+    Scope.SPAN: ("spans", "span_id"),
+}
+"""Where sessions, traces and spans are known, and by which column annotations name them, too."""
 
 
 class ClickHouseStore:
@@ -84,6 +105,29 @@ class ClickHouseStore:
         self, session_ids: Sequence[str], project: str | None = None, *, whole: bool = True
     ) -> list[TurnRollup]:
         return [turn_of(row) for row in await self._rows(queries.turns(session_ids, project, whole=whole))]
+
+    async def annotations(self, project: str, scope: Scope, ids: Sequence[str]) -> list[AnnotationRollup]:
+        rows = await self._rows(queries.annotations(project, scope, _SOURCES[scope][1], ids))
+        return [AnnotationRollup(**row | {"scope": scope, "is_deleted": bool(row["is_deleted"])}) for row in rows]
+
+    async def is_known(self, project: str, scope: Scope, ids: Sequence[str]) -> bool:
+        return bool(await self._rows(queries.known(project, *_SOURCES[scope], ids)))
+
+    async def spans(self, session_id: str, trace_ids: Sequence[str]) -> list[StoredSpan]:
+        return [
+            StoredSpan(
+                row["trace_id"],
+                row["span_id"],
+                row["parent_span_id"],
+                row["start_time"],
+                row["end_time"],
+                row["name"],
+                row["span_kind"],
+                row["status_code"] == "ERROR",
+                orjson.loads(row["attributes"]) or {},
+            )
+            for row in await self._rows(queries.spans(session_id, trace_ids))
+        ]
 
     async def _rows(self, query: Query) -> list[Row]:
         return await self._client.query(query.sql, query.parameters)

@@ -1,14 +1,18 @@
 """Windows and turns of the engine as the rollups that others read."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from services.sessionizer.engine import usage
 from services.sessionizer.engine.quantiles import quantile
+from services.sessionizer.engine.session import Session
 from services.sessionizer.engine.turn import Turn
 from services.sessionizer.engine.who import Written
 from services.sessionizer.engine.window import Window
+from services.shared.model.annotation import AnnotationRollup
 from services.shared.model.rollup import TurnRollup, WindowRollup, WindowState
 from services.shared.model.session_key import SessionKey
+from services.shared.model.span import SpanFacts
 from services.shared.records import rollups
 
 _TOTAL, _PROMPT, _COMPLETION, _COST = range(4)
@@ -152,6 +156,40 @@ def turn_deletion(key: SessionKey, window: Window, trace_id: bytes, version: int
         version=version,
         is_deleted=True,
     )
+
+
+def annotation_records(
+    annotated: Iterable[tuple[Session, SpanFacts, int]], version: int
+) -> Iterator[tuple[bytes, bytes]]:
+    """Key and value of the records that publish annotations: of one target, name and identifier the last one.
+
+    `annotated`: spans that carry some, in the order of the log, with the time of the record they came in.
+    """
+    by_session: dict[bytes, dict[tuple[object, ...], AnnotationRollup]] = {}
+    for session, span, record_time in annotated:
+        found = by_session.setdefault(session.name, {})
+        for said in span.annotations:
+            target = (said.scope, said.trace_id, said.span_id, said.name, said.identifier)
+            found.pop(target, None)
+            found[target] = AnnotationRollup(
+                project=session.key.project,
+                session_id=session.key.session_id,
+                scope=said.scope,
+                trace_id=said.trace_id.hex(),
+                span_id=said.span_id.hex(),
+                name=said.name,
+                identifier=said.identifier,
+                version=version,
+                annotator_kind=said.annotator_kind,
+                label=said.label,
+                score=said.score,
+                explanation=said.explanation,
+                metadata=said.metadata,
+                annotated_at=said.annotated_at,
+                ingested_at=record_time,
+            )
+    for name, annotations in by_session.items():
+        yield from ((name, value) for value in rollups.annotation_records(list(annotations.values())))
 
 
 def _last(written: Written | None) -> tuple[str, int]:

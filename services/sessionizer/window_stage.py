@@ -18,6 +18,7 @@ from services.sessionizer.keyed_stage import Instant, KeyedStage
 from services.sessionizer.stage import Flush, Moment, Output
 from services.sessionizer.table import SessionTable, WindowName
 from services.shared.model.live import LiveUpdate
+from services.shared.model.span import SpanFacts
 from services.shared.records import rollups
 from services.shared.records.session_spans import SpansRecord, decode
 
@@ -93,6 +94,8 @@ class Windows:
         self._table.open += effects.opened
         for session, window in effects.absorbed:
             self._retract(session, window, at)
+        if effects.annotated:
+            self._annotate(effects.annotated, at.version)
         for session in touched.values():
             for window in session.windows:
                 if window.version == at.version:
@@ -102,6 +105,10 @@ class Windows:
         for outcome, count in effects.outcomes.items():
             if count:
                 self._counts["spanloom_windowed_spans_total", outcome] += count
+
+    def _annotate(self, annotated: list[tuple[Session, SpanFacts, int]], version: int) -> None:
+        for name, value in publication.annotation_records(annotated, version):
+            self._outputs.append(Output(self._topic, self._partition, name, value))
 
     def _retract(self, session: Session, window: Window, at: Instant) -> None:
         """A merge ended the window: delete what was published of it."""

@@ -10,6 +10,7 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import Any
 
+from services.shared.model.annotation import AnnotationRollup
 from services.shared.model.outcome import SinkOutcome
 from services.shared.model.rollup import TurnRollup, Usage, WindowRollup
 from services.shared.otlp.decode import DeadLetter, decode_request
@@ -20,7 +21,7 @@ from services.shared.records.rollups import UnreadableRollupError, decode
 ROWS_VERSION = 2
 """Raised when the same record gives other rows than before: it is part of every insert's token."""
 
-WINDOWS, TURNS, SPANS = "session_windows", "session_turns", "spans"
+WINDOWS, TURNS, SPANS, ANNOTATIONS = "session_windows", "session_turns", "spans", "annotations"
 Values = tuple[Any, ...]
 """One row, in the order of `COLUMNS` of its table."""
 
@@ -45,6 +46,8 @@ def rollup_rows(value: bytes, timestamp: int) -> Converted:
         record = decode(value)
         if record["type"] == "window":
             return [(WINDOWS, _WINDOW(record))]
+        if record["type"] == "annotations":
+            return [(ANNOTATIONS, _ANNOTATION(annotation)) for annotation in record["annotations"]]
         return [(TURNS, _TURN(turn)) for turn in record["turns"]]
     except UnreadableRollupError as error:
         return Unreadable(SinkOutcome.UNREADABLE, str(error), is_ours=True)
@@ -76,7 +79,7 @@ def columns(table: str, rows: Iterable[Values]) -> dict[str, list[Any]]:
 class _Reader:
     """Picks one rollup's values out of its JSON object, with the default of the field where a writer left it out."""
 
-    def __init__(self, rollup: type[WindowRollup | TurnRollup]) -> None:
+    def __init__(self, rollup: type[WindowRollup | TurnRollup | AnnotationRollup]) -> None:
         described = [part for field in fields(rollup) for part in (fields(Usage) if field.name == "usage" else [field])]
         self.columns = tuple(field.name for field in described)
         self._pick = itemgetter(*self.columns)  # all of a row at once: rollups come by the ten thousand
@@ -115,13 +118,14 @@ _CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
     "total_cost_by_model": _costs_by_model,
     "turn_latency_buckets": _buckets,
 }
-_WINDOW, _TURN = _Reader(WindowRollup), _Reader(TurnRollup)
+_WINDOW, _TURN, _ANNOTATION = _Reader(WindowRollup), _Reader(TurnRollup), _Reader(AnnotationRollup)
 _SPAN_FIELDS = tuple(SpanRow.__dataclass_fields__)
 _SPAN_NAMES = {"parent_id": "parent_span_id", "start": "start_time", "end": "end_time", "service": "service_name"}
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     WINDOWS: _WINDOW.columns,
     TURNS: _TURN.columns,
+    ANNOTATIONS: _ANNOTATION.columns,
     SPANS: (*(_SPAN_NAMES.get(name, name) for name in _SPAN_FIELDS), "ingested_at"),
 }
 """The columns of each table as rows hold them."""

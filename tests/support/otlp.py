@@ -78,6 +78,7 @@ def span(
     is_error: bool = False,
     status_message: str = "",
     events: Iterable[Span.Event] = (),
+    links: Iterable[tuple[int, int]] = (),
 ) -> Span:
     """One span; it lasts a second unless `end` says otherwise."""
     result = Span(
@@ -89,6 +90,7 @@ def span(
         name=name,
         attributes=key_values(attributes or {}),
         events=events,
+        links=[Span.Link(trace_id=trace_bytes(trace), span_id=span_bytes(linked)) for trace, linked in links],
     )
     result.status.SetInParent()  # the Collector always writes it
     result.status.message = status_message

@@ -31,6 +31,7 @@ class Published:
 
     windows: list[Row] = field(default_factory=list)
     turns: list[Row] = field(default_factory=list)
+    annotations: list[Row] = field(default_factory=list)
 
     @classmethod
     def of(cls, outputs: Iterable[Output]) -> "Published":
@@ -43,6 +44,8 @@ class Published:
             assert output.key == SessionKey(decoded["project"], decoded["session_id"]).encode()
             if decoded["type"] == "window":
                 rows.windows.append(decoded)
+            elif decoded["type"] == "annotations":
+                rows.annotations += decoded["annotations"]
             else:
                 for turn in decoded["turns"]:
                     assert turn["window_id"] == decoded["window_id"]

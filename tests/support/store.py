@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+from services.query_api.ids import annotation_gid
+from services.query_api.transcript import StoredSpan
+from services.shared.model.annotation import AnnotationRollup, Scope
 from services.shared.model.live import Position
 from services.shared.model.rollup import TurnRollup, WindowRollup
 from services.shared.model.session_key import SessionKey
@@ -16,10 +19,15 @@ class FakeStore:
     def __init__(self) -> None:
         self._windows: dict[tuple[SessionKey, str], WindowRollup] = {}
         self._turns: dict[tuple[SessionKey, str, str], TurnRollup] = {}
+        self._annotations: dict[str, AnnotationRollup] = {}
+        self.stored_spans: list[StoredSpan] = []
         self.fault: Exception | None = None
 
-    def add(self, *rollups: WindowRollup | TurnRollup) -> None:
+    def add(self, *rollups: WindowRollup | TurnRollup | AnnotationRollup) -> None:
         for rollup in rollups:
+            if isinstance(rollup, AnnotationRollup):
+                self._annotations[annotation_gid(rollup)] = rollup
+                continue
             key = SessionKey(rollup.project, rollup.session_id)
             if isinstance(rollup, WindowRollup):
                 window = self._windows.setdefault((key, rollup.window_id), rollup)
@@ -67,6 +75,27 @@ class FakeStore:
     ) -> list[TurnRollup]:
         self._check()
         return list(_of(self._turns.values(), session_ids, project))
+
+    async def annotations(self, project: str, scope: Scope, ids: Sequence[str]) -> list[AnnotationRollup]:
+        self._check()
+        of = f"{scope.value}_id"
+        wanted = [a for a in self._annotations.values() if a.project == project and a.scope is scope]
+        found = [a for a in wanted if getattr(a, of) in ids and not a.is_deleted]
+        return sorted(found, key=lambda a: (-a.ingested_at, getattr(a, of), a.span_id, a.name, a.identifier))
+
+    async def is_known(self, project: str, scope: Scope, ids: Sequence[str]) -> bool:
+        self._check()
+        match scope:
+            case Scope.SESSION:
+                return bool(await self.stored(project, ids))
+            case Scope.TRACE:
+                return any(key.project == project and trace_id in ids for key, _, trace_id in self._turns)
+            case Scope.SPAN:
+                return any(span.span_id in ids for span in self.stored_spans)
+
+    async def spans(self, session_id: str, trace_ids: Sequence[str]) -> list[StoredSpan]:
+        self._check()
+        return [span for span in self.stored_spans if span.trace_id in trace_ids]
 
     def _check(self) -> None:
         if self.fault is not None:

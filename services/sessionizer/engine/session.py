@@ -37,11 +37,13 @@ class Now:
 class Effects:
     """What applying a record did besides changing windows.
 
-    `absorbed` windows left their session; they still have their turns.
+    `absorbed` windows left their session; they still have their turns. `annotated`: spans that were added and
+    carry annotations, with the timestamp of their record of `otlp_spans`.
     """
 
     opened: int = 0
     absorbed: list[tuple["Session", Window]] = field(default_factory=list)
+    annotated: list[tuple["Session", SpanFacts, int]] = field(default_factory=list)
     added: int = 0
     duplicates: int = 0
     late: int = 0
@@ -100,6 +102,8 @@ class Session:
             effects.opened += 1
         turn = window.add(span, turn, now.version)
         effects.added += 1
+        if span.annotations:
+            effects.annotated.append((self, span, now.record_time))
         if now.watermark > span.end + gap:
             window.late_spans += 1
             effects.late += 1

@@ -1,7 +1,7 @@
 """An export request to facts: session keys, corrected spans, explicit ends."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
@@ -13,7 +13,6 @@ from services.shared.model.span import SessionEnd, SpanFacts
 from services.shared.otlp import plan
 from services.shared.otlp.annotations import annotations_of, is_evaluated
 from services.shared.otlp.ids import NO_SPAN_ID, SPAN_ID_SIZE, is_valid_id
-from services.shared.otlp.messages import indexed_previews
 from services.shared.otlp.model_call import model_call, span_kind
 from services.shared.otlp.plan import plans_for, read_attributes
 from services.shared.otlp.resource_view import ResourceView, SourcedKey
@@ -21,6 +20,7 @@ from services.shared.otlp.rules import Resolve, Rules
 from services.shared.otlp.span_error import error_text
 from services.shared.otlp.span_kind import Kind
 from services.shared.otlp.times import YEAR_2000, correct
+from services.shared.otlp.turn_texts import previews, texts_below
 from services.shared.records.session_spans import SpanGroup
 from services.shared.records.trace_spans import WaitingSpan
 from services.shared.semconv import SESSION_END
@@ -78,6 +78,7 @@ class _RecordReader:
         self._latest_allowed = record_time + rules.max_future
         self._resource: ResourceView
         self._spans: list[tuple[SourcedKey | None, SpanFacts, str, str | None]] = []  # with project and previous id
+        self._carriers: list[Span] = []  # of `_spans`
         self._bindings: dict[bytes, SessionKey] = {}
         self._latest_end: int | None = None
         self._counts: Counter[tuple[str, str]] = Counter()
@@ -108,7 +109,8 @@ class _RecordReader:
         kind = span_kind(values, ranks)
         name = span.name
         is_error = span.status.code == Status.STATUS_CODE_ERROR
-        previews = ("", "") if parent_id else self._previews(span, values)
+        text_in, text_out = ("", "") if parent_id else previews(span, values)
+        length = self._rules.preview_length
         facts = SpanFacts(
             trace_id,
             span_id,
@@ -120,23 +122,37 @@ class _RecordReader:
             kind is Kind.TOOL,
             model_call(values, ranks, kind, start, self._rules.prices, self._counts),
             dimensions,
-            previews[0],
-            previews[1],
-            error_text(span)[: self._rules.preview_length] if is_error else "",
+            text_in[:length],
+            text_out[:length],
+            error_text(span)[:length] if is_error else "",
             None if values[plan.FIRST_TOKEN] is None else _first_token(values, ranks, start),
             self._ends(span, end) if span.events else (),
             (values[plan.TOOL] or name[:MAX_NAME_LENGTH]) if kind is Kind.TOOL else "",
             () if values[plan.ANNOTATION] is None and not span.events else self._annotations(span, kind, values, end),
         )
-        if "\0" in name or "\0" in previews[0] or "\0" in previews[1]:
+        if "\0" in name or "\0" in text_in or "\0" in text_out:
             self._notes[Note.NUL_CHARACTER] += 1
         if len(attributes) > MANY_ATTRIBUTES:
             self._notes[Note.MANY_ATTRIBUTES] += 1
         self._spans.append((sourced, facts, resource.project, values[plan.PREVIOUS]))
+        self._carriers.append(span)
         if sourced is not None and trace_id not in self._bindings:
             self._bindings[trace_id] = sourced.key
 
+    def _add_texts_below(self) -> None:
+        """Where a turn's roots in this record have no text, one of its other spans brings it."""
+        bindings, length = self._bindings, self._rules.preview_length
+        spans = [
+            ((bindings.get(facts.trace_id) if sourced is None else sourced.key, facts.trace_id), facts, span)
+            for (sourced, facts, *_), span in zip(self._spans, self._carriers, strict=True)
+        ]
+        for place, (text_in, text_out) in texts_below(spans, self.plans.texts).items():
+            sourced, facts, project, previous = self._spans[place]
+            facts = replace(facts, input=text_in[:length], output=text_out[:length])
+            self._spans[place] = (sourced, facts, project, previous)
+
     def finish(self) -> Extraction:
+        self._add_texts_below()
         items: dict[SessionKey, list[SpanFacts | SessionEnd]] = {}
         sources: dict[str, int] = {}
         waiting: list[tuple[str, WaitingSpan]] = []
@@ -200,14 +216,6 @@ class _RecordReader:
         start, end, notes = correct(start, end, self._record_time, self._rules.max_future)
         self._notes.update(notes)
         return start, end
-
-    def _previews(self, span: Span, values: list[Any]) -> tuple[str, str]:
-        text_in, text_out = values[plan.INPUT], values[plan.OUTPUT]
-        if text_in is None or text_out is None:
-            indexed = indexed_previews(span.attributes)
-            text_in, text_out = text_in or indexed[0], text_out or indexed[1]
-        length = self._rules.preview_length
-        return text_in[:length], text_out[:length]
 
     def _annotations(self, span: Span, kind: Kind | None, values: list[Any], end: int) -> tuple[Annotation, ...]:
         if values[plan.ANNOTATION] is None and not is_evaluated(span.events):

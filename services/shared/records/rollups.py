@@ -1,16 +1,17 @@
-"""The records of `session_rollups`: one JSON object each, `turns` or `window`.
+"""The records of `session_rollups`: one JSON object each, `turns`, `window` or `annotations`.
 
 The same objects, one window or one turn, are the values of the live view. Times are integers
 (ns), costs decimal strings of US dollars, `usage` is flat. `schemas/json/session_rollups.schema.json`
 describes them and is compared with the dataclasses by a test.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Any
 
 import orjson
 
+from services.shared.model.annotation import AnnotationRollup
 from services.shared.model.rollup import TurnRollup, Usage, WindowRollup
 from services.shared.model.span import PICODOLLARS
 
@@ -18,6 +19,7 @@ MAX_RECORD_BYTES = 512_000
 """No record is larger. A turn of its own is far smaller: previews have 1,024 characters."""
 
 _LARGEST = 2**63 - 1
+_LISTS = frozenset({"turns", "annotations"})
 
 
 class UnreadableRollupError(ValueError):
@@ -48,14 +50,25 @@ def encode_turns(project: str, session_id: str, window_id: str, turns: Sequence[
     return turns_records(project, session_id, window_id, [turn_json(turn) for turn in turns])
 
 
+def annotation_records(annotations: Sequence[AnnotationRollup]) -> list[bytes]:
+    """The values of the records that carry these annotations of one session, at least one, each within the limit."""
+    first = annotations[0]
+    head = orjson.dumps({"type": "annotations", "project": first.project, "session_id": first.session_id})
+    return _listed(head[:-1] + b',"annotations":[', [orjson.dumps(each) for each in annotations])
+
+
 def turns_records(project: str, session_id: str, window_id: str, turns: Sequence[bytes]) -> list[bytes]:
     """The same from the JSON of each turn."""
     head = orjson.dumps({"type": "turns", "project": project, "session_id": session_id, "window_id": window_id})
-    start = head[:-1] + b',"turns":['
+    return _listed(head[:-1] + b',"turns":[', turns)
+
+
+def _listed(start: bytes, objects: Iterable[bytes]) -> list[bytes]:
+    """Records that begin so and end with a list of some of the objects."""
     records: list[bytes] = []
     chunk: list[bytes] = []
     size = len(start) + 2
-    for data in turns:
+    for data in objects:
         if chunk and size + len(data) + 1 > MAX_RECORD_BYTES:
             records.append(start + b",".join(chunk) + b"]}")
             chunk, size = [], len(start) + 2
@@ -73,7 +86,7 @@ def decode(value: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise UnreadableRollupError(f"session_rollups record of {len(value)} bytes is no JSON: {error}") from error
     kind = record.get("type") if isinstance(record, dict) else None
-    if kind == "window" or (kind == "turns" and isinstance(record.get("turns"), list)):
+    if kind == "window" or (kind in _LISTS and isinstance(record.get(kind), list)):
         return dict(record)
     raise UnreadableRollupError(f"session_rollups record of {len(value)} bytes has type {kind!r}: upgrade this reader")
 

@@ -111,6 +111,7 @@ def test_rendered_for_a_cluster_every_statement_parses_with_its_clauses(database
 def test_names_of_versions_of_a_row_decide_no_sort_key_and_times_of_events_no_lifetime(chdb_url: str) -> None:
     client = migrated(chdb_url)
     fixed = {"project", "session_id", "window_id", "trace_id", "span_id", "first_seen_at", "ingested_at", "version"}
+    fixed |= {"scope", "name", "identifier"}  # of annotations
     for table in [*COLUMNS, "session_windows_by_session"]:
         found = client.query(
             """SELECT sorting_key, partition_key, extract(engine_full, 'TTL (.*) SETTINGS') AS lifetime

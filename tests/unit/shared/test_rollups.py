@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from services.shared.model.annotation import AnnotationRollup, Scope
 from services.shared.model.rollup import TurnRollup, Usage, WindowRollup
 from services.shared.records import rollups
 from tests.support.json_schema import faults
@@ -24,7 +25,9 @@ def names(cls: type) -> set[str]:
     return own - {"usage"} | {field.name for field in fields(Usage)} if "usage" in own else own
 
 
-@pytest.mark.parametrize(("cls", "definition"), [(WindowRollup, "window"), (TurnRollup, "turn")])
+@pytest.mark.parametrize(
+    ("cls", "definition"), [(WindowRollup, "window"), (TurnRollup, "turn"), (AnnotationRollup, "annotation")]
+)
 def test_the_schema_has_the_fields_of_the_dataclasses_and_requires_all(cls: type, definition: str) -> None:
     described = SCHEMA["$defs"][definition]
     assert set(described["properties"]) - {"type"} == names(cls)
@@ -32,7 +35,7 @@ def test_the_schema_has_the_fields_of_the_dataclasses_and_requires_all(cls: type
 
 
 def test_the_schema_describes_every_field() -> None:
-    for definition in ("window", "turn"):
+    for definition in ("window", "turn", "annotation"):
         undescribed = [
             name
             for name, rule in SCHEMA["$defs"][definition]["properties"].items()
@@ -61,6 +64,31 @@ def test_turns_fit_the_schema() -> None:
         "p", "s", "0" * 16, [turn(window_id="a1"), turn(window_id="a1", is_deleted=True, time_to_first_token_ns=5)]
     )
     assert faults(orjson.loads(value), SCHEMA, SCHEMA) == []
+
+
+def test_annotations_fit_the_schema_and_are_split_within_the_limit() -> None:
+    bare = AnnotationRollup(project="p", session_id="s", scope=Scope.SESSION, name="quality", version=1)
+    full = AnnotationRollup(
+        project="p",
+        session_id="s",
+        scope=Scope.SPAN,
+        trace_id="0a" * 16,
+        span_id="0b" * 8,
+        name="quality",
+        identifier="i",
+        version=1,
+        score=0.5,
+        explanation="x" * 4096,
+    )
+    records = rollups.annotation_records([bare, *[full] * 500])
+    assert max(map(len, records)) <= rollups.MAX_RECORD_BYTES
+    assert [row for record in records for row in rollups.decode(record)["annotations"]][:2] == [
+        orjson.loads(orjson.dumps(bare)),
+        orjson.loads(orjson.dumps(full)),
+    ]
+    assert len(records) > 1
+    for record in records:
+        assert faults(orjson.loads(record), SCHEMA, SCHEMA) == []
 
 
 def test_the_schema_refuses_what_is_no_rollup() -> None:

@@ -1,6 +1,7 @@
 """The traffic generator says the same with its records as with its facts."""
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import SpanFacts
@@ -34,7 +35,9 @@ def test_records_decode_to_exactly_the_facts_and_every_repetition_is_a_repetitio
         for group in extraction.groups:
             for item in group.items:
                 assert isinstance(item, SpanFacts)
-                found[group.key, item.trace_id, item.span_id].add(item)
+                # What other spans than roots bring of texts depends on what came with them.
+                facts = replace(item, input="", output="") if item.parent_id else item
+                found[group.key, item.trace_id, item.span_id].add(facts)
     wanted = {(key, facts.trace_id, facts.span_id): {facts} for key, facts in made.facts}
     assert found == wanted
     assert len(made.facts) == 2_000

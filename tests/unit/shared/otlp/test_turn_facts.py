@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from services.shared.model.outcome import Note
 from services.shared.model.span import PREVIEW_LENGTH, Dimensions, SpanFacts
@@ -11,7 +12,7 @@ from services.shared.otlp.dimensions import MAX_CHARACTERS, MAX_ENTRIES, MAX_KEY
 from services.shared.otlp.facts import MANY_ATTRIBUTES, MAX_NAME_LENGTH
 from services.shared.semconv import TABLE, Meaning
 from tests.support.extraction import attributes_give, extraction_of, facts_of, note_names
-from tests.support.otlp import event, request, span
+from tests.support.otlp import T0, event, request, span
 
 
 def dimensions_of(attributes: dict[str, Any], resource: dict[str, Any] | None = None) -> Dimensions:
@@ -218,13 +219,87 @@ def test_input_and_output_of_a_root_are_its_values_or_the_message_that_matters(
     assert (facts.input, facts.output) == expected
 
 
-def test_previews_are_of_roots_only_and_cut() -> None:
-    long = {"input.value": "é" * 5_000, "output.value": "x" * 5_000}
+LONG = {"input.value": "é" * 5_000, "output.value": "x" * 5_000}
 
-    root, child = facts_of(span(attributes=long)), facts_of(span(parent_id=7, attributes=long))
 
-    assert (root.input, root.output) == ("é" * PREVIEW_LENGTH, "x" * PREVIEW_LENGTH)
-    assert (child.input, child.output) == ("", "")
+@pytest.mark.parametrize("parent_id", [b"", 7])
+def test_previews_are_cut(parent_id: int | bytes) -> None:
+    facts = facts_of(span(parent_id=parent_id, attributes=LONG))
+
+    assert (facts.input, facts.output) == ("é" * PREVIEW_LENGTH, "x" * PREVIEW_LENGTH)
+
+
+def texts_of(*spans: Span) -> dict[int, tuple[str, str]]:
+    """Input and output by span id, of the spans that bring one."""
+    extraction = extraction_of(request(*spans, resource={"session.id": "s"}))
+    found = {}
+    for item in extraction.groups[0].items:
+        assert isinstance(item, SpanFacts)
+        if item.input or item.output:
+            found[int.from_bytes(item.span_id, "big")] = (item.input, item.output)
+    return found
+
+
+def said(text_in: str = "", text_out: str = "", **more: Any) -> dict[str, Any]:
+    return {"input.value": text_in, "output.value": text_out} | more
+
+
+def test_below_a_root_that_has_texts_no_span_brings_one() -> None:
+    root = span(span_id=9, attributes=said("question", "answer"))
+
+    assert texts_of(span(span_id=1, parent_id=9, attributes=said("a", "b")), root) == {9: ("question", "answer")}
+
+
+def test_without_texts_of_a_root_the_first_input_and_the_last_output_below_are_brought() -> None:
+    bare = [
+        span(
+            span_id=number,
+            parent_id=9,
+            start=T0 + number,
+            end=T0 + 10 - number,
+            attributes=said(f"i{number}", f"o{number}"),
+        )
+        for number in (3, 1, 2)
+    ]
+
+    assert texts_of(*bare, span(span_id=9)) == {1: ("i1", "o1")}
+    assert texts_of(bare[0], bare[2], span(span_id=9, attributes=said(text_out="answer"))) == {
+        2: ("i2", ""),
+        9: ("", "answer"),
+    }
+
+
+def test_tool_calls_and_spans_without_texts_are_passed_over() -> None:
+    spans = [
+        span(
+            span_id=1,
+            parent_id=9,
+            start=T0,
+            end=T0 + 90,
+            attributes=said("t", "t", **{"openinference.span.kind": "TOOL"}),
+        ),
+        span(span_id=2, parent_id=9, start=T0 + 1, end=T0 + 80),
+        span(span_id=3, parent_id=9, start=T0 + 2, end=T0 + 70, attributes=said("question")),
+        span(span_id=4, parent_id=9, start=T0 + 3, end=T0 + 60, attributes={"gen_ai.completion.0.content": "answer"}),
+    ]
+
+    assert texts_of(*spans) == {3: ("question", ""), 4: ("", "answer")}
+
+
+def test_each_session_of_a_trace_has_texts_of_its_own() -> None:
+    spans = [
+        span(span_id=number, parent_id=9, attributes=said(f"i{number}", f"o{number}", **{"session.id": f"s{number}"}))
+        for number in (1, 2)
+    ]
+
+    groups = extraction_of(request(*spans)).groups
+
+    assert [
+        (group.key.session_id, [item.input for item in group.items if isinstance(item, SpanFacts)]) for group in groups
+    ] == [
+        ("s1", ["i1"]),
+        ("s2", ["i2"]),
+    ]
 
 
 @pytest.mark.parametrize(
