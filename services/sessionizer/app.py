@@ -65,6 +65,7 @@ class MembershipApp(faust.App):
         self.member = member
         self.runners = runners
         self.generation = -1
+        self._revocations = 0
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         for topic in runners:
             self._subscribe(topic)
@@ -99,6 +100,7 @@ class MembershipApp(faust.App):
         raise TransientError(f"the membership ended: {self.crash_reason!r}")
 
     async def _revoked(self, *_: object, **__: object) -> None:
+        self._revocations += 1
         await self._watched(self._pause_all())
 
     async def _pause_all(self) -> None:
@@ -114,8 +116,11 @@ class MembershipApp(faust.App):
         # Someone else may have owned a partition in a generation that this worker missed.
         consecutive = now == self.generation + 1
         self.generation = now
-        complete = True
+        revocations, complete = self._revocations, True
         for topic, runner in self.runners.items():
+            if self._revocations != revocations:  # what is left of this assignment is no longer ours to take
+                self.generation, complete = -1, False
+                break
             numbers = {tp.partition for tp in assignment if tp.topic == topic}
             kept = set(runner.owned) & numbers if consecutive else set()
             complete &= await runner.take(numbers, kept=kept)

@@ -70,6 +70,7 @@ class StageRunner:
         self._flowing = asyncio.Event()
         self._loading: list[asyncio.Task[Partition]] = []
         self._drained = False
+        self._pauses, self._pauses_at_take = 0, 0
         self._next_checkpoint = 0.0
         self._fetched = clock.monotonic()
         self._looked_at = clock.now()  # before the last fetch: what "caught up" was true of
@@ -138,17 +139,20 @@ class StageRunner:
 
     async def pause(self) -> None:
         """Partitions may be taken away: stop fetching, abandon loads, commit what was folded."""
+        self._pauses += 1
         for load in self._loading:
             load.cancel()
         if self._drained:
             return
         self._flowing.clear()
         async with self._lock:
+            self._flowing.clear()  # a `resume` may have waited for the lock before us
             await self._source.assign({})
             await self._checkpoint()
 
     async def take(self, numbers: Collection[int], *, kept: Collection[int]) -> bool:
         """Own exactly `numbers`; those of `kept` go on with the state they have. False: abandoned by a `pause`."""
+        self._pauses_at_take = self._pauses
         async with self._lock:
             if self._drained:
                 return True
@@ -173,9 +177,13 @@ class StageRunner:
         return not any(load.cancelled() for load in loads)
 
     async def resume(self) -> None:
-        """Fetch what is owned, each from where its state stands."""
+        """Fetch what is owned, each from where its state stands.
+
+        Does nothing when a `pause` came after the last `take`: that one's rebalance is over, and
+        what it gave may be taken away any moment.
+        """
         async with self._lock:
-            if self._drained:
+            if self._drained or self._pauses_at_take != self._pauses:
                 return
             await self._source.assign({p.number: p.position for p in self.owned.values()})
             self._flowing.set()

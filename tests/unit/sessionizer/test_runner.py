@@ -235,3 +235,36 @@ async def test_a_drain_commits_everything_once_and_gives_the_partitions_back() -
     assert bench.writers[0].stopped
     assert bench.source.closed
     assert await bench.runner.drain() == []
+
+
+async def test_a_resume_that_comes_when_the_partitions_are_being_taken_away_again_starts_nothing() -> None:
+    """Two rebalances on each other's heels: the first one's last step comes after the second one's first."""
+    bench = Bench()
+    await bench.own(0)
+    async with bench.running():
+        await bench.runner.pause()
+        assert await bench.runner.take({0}, kept={0})
+        await bench.runner.pause()
+        await bench.runner.resume()
+        assert bench.source.assigned == {}
+        assert await bench.runner.take({1}, kept=())
+        await bench.runner.resume()
+        bench.source.put({1: [record(0)]})
+        await bench.settle()
+        assert bench.runner.is_flowing
+    assert bench.stages[1].folded == [0]
+
+
+async def test_a_resume_that_waits_while_the_partitions_are_taken_away_starts_nothing() -> None:
+    bench = Bench()
+    await bench.own(0)
+    await bench.runner.pause()
+    assert await bench.runner.take({0}, kept={0})
+    async with bench.runner._lock:
+        resuming = asyncio.ensure_future(bench.runner.resume())
+        await bench.settle()
+        pausing = asyncio.ensure_future(bench.runner.pause())
+        await bench.settle()
+    await asyncio.gather(resuming, pausing)
+    assert not bench.runner.is_flowing
+    assert bench.source.assigned == {}
