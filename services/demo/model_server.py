@@ -83,8 +83,17 @@ def _completion(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, answered: list[dict[str, int]]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answered = answered
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server: _Server
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -93,7 +102,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif OVERLOADED in str(request["messages"][-1]["content"]):
             self._reply(503, {"error": {"message": "The model is overloaded.", "type": "server_error"}})
         else:
-            self._reply(200, _completion(request))
+            completion = _completion(request)
+            self.server.answered.append(completion["usage"])
+            self._reply(200, completion)
 
     def _reply(self, status: int, value: dict[str, Any]) -> None:
         body = json.dumps(value).encode()
@@ -108,10 +119,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def model_server() -> Iterator[str]:
-    """Serves inside the block; gives the base URL for the OpenAI client."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
+def model_server(answered: list[dict[str, int]] | None = None) -> Iterator[str]:
+    """Serves inside the block; gives the base URL for the OpenAI client. `answered` gets the usage of each answer."""
+    server = _Server([] if answered is None else answered)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

@@ -312,7 +312,7 @@ TABLE: Mapping[Meaning, Names] = {
     Meaning.PROMPT_COST: Names(("llm.cost.prompt", "langfuse.observation.cost_details{input}")),
     Meaning.COMPLETION_COST: Names(("llm.cost.completion", "langfuse.observation.cost_details{output}")),
     Meaning.TOTAL_COST: Names(
-        ("llm.cost.total", "gen_ai.usage.cost", "langfuse.observation.cost_details{total}"),
+        ("llm.cost.total", "gen_ai.usage.cost", "operation.cost", "langfuse.observation.cost_details{total}"),
         note="US dollars. `llm.cost.prompt` + `llm.cost.completion` come before `gen_ai.usage.cost`; "
         "the members of `cost_details` after its total.",
     ),
@@ -331,6 +331,7 @@ TABLE: Mapping[Meaning, Names] = {
             "ai.prompt",
             "gen_ai.prompt",
             "mlflow.spanInputs",
+            "pydantic_ai.all_messages",
             "gcp.vertex.agent.llm_request",
             "user_prompt",
             "_ml_obs.meta.input.messages",
@@ -352,6 +353,7 @@ TABLE: Mapping[Meaning, Names] = {
             "ai.response.text",
             "gen_ai.completion",
             "mlflow.spanOutputs",
+            "final_result",
             "gcp.vertex.agent.llm_response",
             "_ml_obs.meta.output.messages",
             "_ml_obs.meta.output.value",

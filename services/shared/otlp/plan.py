@@ -222,6 +222,7 @@ _READ_OTHERWISE: Mapping[str, Callable[[AnyValue], object]] = {
     "langfuse.observation.output": messages.read_output_messages,
     "mlflow.spanInputs": messages.read_input_messages,
     "mlflow.spanOutputs": messages.read_output_messages,
+    "pydantic_ai.all_messages": messages.read_input_messages,
     "gcp.vertex.agent.llm_request": messages.read_input_messages,
     "gcp.vertex.agent.llm_response": messages.read_output_messages,
     "_ml_obs.meta.input.messages": messages.read_input_messages,
