@@ -11,7 +11,8 @@ from queue import SimpleQueue
 
 import pytest
 
-from tests.support.chaos.run import KINDS, SeedRun
+from tests.support.chaos.faults import KINDS
+from tests.support.chaos.run import SeedRun
 from tests.support.chaos.site import Surroundings, surroundings
 from tests.support.chaos.verdict import Verdict
 

@@ -128,9 +128,6 @@ class ChaosSite:
         self.workers.append(worker)
         return worker
 
-    def set_trap(self, worker: ForkedService, plan: Plan) -> None:
-        set_trap(worker.trap, plan)
-
     def start_sink(self) -> None:
         self.sink = self.installation.start_forked("sink")
 
