@@ -66,6 +66,7 @@ class MembershipApp(faust.App):
         self.runners = runners
         self.generation = -1
         self._revocations = 0
+        self._claims: dict[str, set[int]] = {}  # by topic, what was assigned to us in every generation since we took it
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         for topic in runners:
             self._subscribe(topic)
@@ -113,17 +114,19 @@ class MembershipApp(faust.App):
         """Load what is new here. Runs after the join, where heartbeats go on however long it takes."""
         now = self.consumer_generation_id
         assignment: set[TP] = self.consumer.assignment()
-        # Someone else may have owned a partition in a generation that this worker missed.
-        consecutive = now == self.generation + 1
+        if now != self.generation + 1:
+            self._claims.clear()  # someone else may have owned a partition in a generation that this worker missed
         self.generation = now
+        numbers = {topic: {tp.partition for tp in assignment if tp.topic == topic} for topic in self.runners}
+        for topic in self.runners:
+            self._claims[topic] = self._claims.get(topic, set()) & numbers[topic]
         revocations, complete = self._revocations, True
         for topic, runner in self.runners.items():
-            if self._revocations != revocations:  # what is left of this assignment is no longer ours to take
-                self.generation, complete = -1, False
-                break
-            numbers = {tp.partition for tp in assignment if tp.topic == topic}
-            kept = set(runner.owned) & numbers if consecutive else set()
-            complete &= await runner.take(numbers, kept=kept)
+            if self._revocations != revocations:
+                complete = False
+                break  # what is left of this assignment is no longer ours to take
+            complete &= await runner.take(numbers[topic], kept=self._claims[topic] & set(runner.owned))
+            self._claims[topic] = set(runner.owned)
         # Revoked while loading: Faust must not resume without the states.
         while not (complete or self.should_stop) and self.consumer_generation_id == now:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(_GENERATION_POLL)
