@@ -1,6 +1,7 @@
 """Where the CPU goes inside the stages, without Kafka: one partition of each, records in memory.
 
-    python -m tests.bench.stages [--spans 50000] [--checkpoint 10000] [--resolve always] [--ids all] [--profile ROWS]
+    python -m tests.bench.stages [--spans 50000] [--record-spans 500] [--checkpoint 10000] [--profile ROWS]
+                                 [--resolve always] [--ids all]
 
 `--checkpoint` is how many spans a checkpoint holds. `--resolve` is the setting of that name; `--ids`
 says which spans name their session, all of them or roots only. `--profile` prints what cProfile says, whose
@@ -46,12 +47,13 @@ class Costs:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--spans", type=int, default=50_000)
+    parser.add_argument("--record-spans", type=int, default=500)
     parser.add_argument("--checkpoint", type=int, default=10_000)
     parser.add_argument("--resolve", choices=("always", "when_missing", "off"), default="always")
     parser.add_argument("--ids", choices=("all", "roots"), default="all")
     parser.add_argument("--profile", type=int, default=0, metavar="ROWS")
     options = parser.parse_args()
-    case = Case(options.spans)
+    case = Case(options.spans, record_spans=options.record_spans)
     values = list(records(case, T0, roots_only=options.ids == "roots"))
     a_checkpoint = max(1, options.checkpoint // case.record_spans)
     settings = Settings(resolve=options.resolve)
