@@ -5,7 +5,7 @@ from random import Random
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
 from tests.support.chaos.crash_points import STAGES, CrashPoint, crash_points
-from tests.support.chaos.site import ChaosSite, ForkedService
+from tests.support.chaos.site import PATIENCE, ChaosSite, ForkedService
 from tests.support.chaos.trap import Plan, has_sprung, set_trap
 from tests.support.eventually import NotInTimeError
 
@@ -91,7 +91,7 @@ class Faults:
 
     def _await_trap(self, victim: ForkedService, plan: Plan) -> None:
         try:
-            self._site.wait(lambda: has_sprung(victim.trap), within=120.0, what=f"{victim.name}: {plan}")
+            self._site.wait(lambda: has_sprung(victim.trap), f"{victim.name}: {plan}")
         except NotInTimeError as error:
             owned = {worker.name: self._site.owned(worker) for worker in self._site.workers}
             raise AssertionError(f"{error}; partitions owned: {owned}\n{victim.process.tail()}") from None
@@ -141,7 +141,7 @@ class Faults:
         self._around.clickhouse.set_faults(**faults)
 
         def end() -> None:
-            self._site.wait(lambda: felt() > before, within=60.0, what=f"the sink feels: {kind}")
+            self._site.wait(lambda: felt() > before, f"the sink feels: {kind}")
             self._around.clickhouse.set_faults()
             self._count(kind)
 
@@ -155,7 +155,7 @@ class Faults:
         self._around.redis.kill()
 
         def end() -> None:
-            self._site.wait(lambda: missed() > before, within=60.0, what="a worker misses Redis")
+            self._site.wait(lambda: missed() > before, "a worker misses Redis")
             self._around.redis.start()
             self._count("Redis killed")
 
@@ -188,12 +188,12 @@ class Faults:
         """Until some of what was sent is routed."""
         site = self._site
         wanted = site.sent - self._random.randrange(1, 100)
-        site.wait(lambda: site.routed() >= wanted, within=90.0, what=f"{wanted} records routed")
+        site.wait(lambda: site.routed() >= wanted, f"{wanted} records routed")
 
 
 def stop(worker: ForkedService) -> None:
     """SIGTERM. Just after a fault of the broker the last checkpoint may fail, which is an end as good as any."""
-    status = worker.process.stop(within=60.0)
+    status = worker.process.stop(within=PATIENCE)
     has_begun = "metrics and health" in worker.process.log.read_text()
     assert status in (0, 1) or (status == -SIGTERM and not has_begun), f"status {status}\n{worker.process.tail()}"
     assert "a bug ended it" not in worker.process.log.read_text(), worker.process.tail()

@@ -18,6 +18,7 @@ from tests.support.chaos.site import (
     GAP,
     LATENESS,
     PARTITIONS,
+    PATIENCE,
     ChaosSite,
     Surroundings,
 )
@@ -129,7 +130,7 @@ class SeedRun:
             return (row["spans"], row["open"]) == (self._traffic.spans, 0)
 
         try:
-            site.wait(look, within=90.0, what="all windows closed")
+            site.wait(look, "all windows closed")
         except NotInTimeError as error:
             self.verdict.findings.append(str(error))
         for worker in site.workers:
@@ -146,8 +147,8 @@ class SeedRun:
             group = f"{site.name}-rollup-sink"
             return all((committed_offset(kafka, group, topic, n) or 0) > end for n, end in ends.items())
 
-        eventually(stored, within=60.0, what="the sink has stored all rollups")
-        assert site.sink.process.stop(within=30.0) == 0
+        eventually(stored, within=PATIENCE, what="the sink has stored all rollups")
+        assert site.sink.process.stop(within=PATIENCE) == 0
         windows = site.store.query("SELECT * FROM session_windows")
         turns = site.store.query("SELECT * FROM session_turns")
         judge_content(verdict, reference_windows(self._traffic.groups(), POLICY), windows, turns)

@@ -27,6 +27,8 @@ PARTITIONS = 6
 GAP = 10 * MINUTE
 LATENESS = 24 * HOUR
 SESSION_TIMEOUT = 3  # seconds
+PATIENCE = 180.0
+"""Seconds after which what must happen has not happened, on a machine that is busy with other things, too."""
 
 
 @dataclass
@@ -118,7 +120,7 @@ class ChaosSite:
         for _ in range(WORKERS):
             self.start_worker()
         self.sink = self.installation.start_forked("sink")
-        self.workers[0].wait_until_ready()
+        self.workers[0].wait_until_ready(PATIENCE)
         self.wait_until_owned()
 
     def start_worker(self, plan: Plan | None = None) -> ForkedService:
@@ -146,7 +148,7 @@ class ChaosSite:
         if not self.sink.process.may_end:
             self.sink.process.check_running()
 
-    def wait(self, look: Callable[[], bool], within: float, what: str) -> None:
+    def wait(self, look: Callable[[], bool], what: str) -> None:
         """Until `look()`, keeping the workers alive."""
 
         def look_and_keep() -> bool:
@@ -156,7 +158,7 @@ class ChaosSite:
             except KafkaException:
                 return False  # the broker is away
 
-        eventually(look_and_keep, within=within, what=what, every=0.05)
+        eventually(look_and_keep, within=PATIENCE, what=what, every=0.05)
 
     def routed(self) -> int:
         """Records of the spans topic that are committed as routed."""
@@ -180,7 +182,7 @@ class ChaosSite:
                         counts[name] = counts.get(name, 0) + value
             return len(counts) > 1 and all(count == PARTITIONS for count in counts.values())
 
-        self.wait(look, within=60.0, what="every partition has an owner")
+        self.wait(look, "every partition has an owner")
 
     def __enter__(self) -> Self:
         return self

@@ -19,7 +19,8 @@ _HERE = Path(__file__).parent
 _CACHE = REPOSITORY / ".cache" / "kafka"
 _JVM = ("-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _CLUSTER_ID = "AAAAAAAAAAAAAAAAAAAAAQ"
-_START = 60.0
+_START = 180.0  # seconds, on a machine that is busy with other things, too
+_STOP = 180.0
 _ATTEMPTS = 3  # a port may be taken between asking for a free one and listening on it
 
 _PROPERTIES = """\
@@ -106,7 +107,7 @@ class ApacheKafka:
         """A clean stop."""
         process, self._process = self._process, None
         if process is not None:
-            process.stop(within=60.0)
+            process.stop(within=_STOP)
 
     def kill(self) -> None:
         """SIGKILL."""
