@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tests.e2e.figures import FIGURES
 from tests.support.otlp import HOUR
 from tests.support.traffic import Traffic, make_traffic
 from tests.support.worker_group import POLICY, StartGroup, in_parts
@@ -29,7 +30,7 @@ def traffic() -> Traffic:
 def test_more_workers_than_partitions_and_rebalances_one_right_after_the_other_change_nothing(
     start_group: StartGroup, traffic: Traffic
 ) -> None:
-    group = start_group(partitions=2)
+    group = start_group(partitions=2, kafka_session_timeout="6s")
     (first,) = group.start_ready()
     parts = in_parts(traffic.records, 3)
     group.send(parts[0])
@@ -42,8 +43,11 @@ def test_more_workers_than_partitions_and_rebalances_one_right_after_the_other_c
     group.wait_until_owned()
     idle = [worker for worker in group.workers if group.owned(worker) == NOTHING]
     assert idle, "three workers cannot all have one of two partitions"
-    group.send(parts[2])
     group.kill(next(worker for worker in group.workers if worker not in idle))
+    killed = time.monotonic()
+    group.send(parts[2])
+    group.wait_until_routed(group.sent)
+    FIGURES.append(f"SIGKILL, session timeout 6 s: all is read again after {time.monotonic() - killed:.1f} s")
     group.assert_exact(traffic, POLICY)
 
 
@@ -89,8 +93,14 @@ def test_a_static_member_that_is_back_in_time_moves_nothing(start_group: StartGr
     before = {name: group.rebalances(member) for name, member in members.items()}
     for name, part in zip(names, parts, strict=True):
         group.send(part)
+        began = time.monotonic()
         group.stop(members[name])
+        stopped = time.monotonic()
         (members[name],) = group.start_ready(instance_id=name)
+        back = time.monotonic() - stopped
+        FIGURES.append(
+            f"restart of a static member: stopped in {stopped - began:.1f} s, works again {back:.1f} s later"
+        )
         before[name] = 1
         assert group.owned(members[name]) == owned[name]
         assert {name: group.rebalances(member) for name, member in members.items()} == before

@@ -115,8 +115,12 @@ class WorkerGroup:
 
     def routed(self) -> int:
         """How many records of the spans topic are committed as routed."""
+        return sum(self.routed_of_each())
+
+    def routed_of_each(self) -> list[int]:
+        """The same by partition."""
         kafka, app, topic = self.installation.bootstrap, self.installation.name, self.installation.spans_topic
-        return sum(committed_offset(kafka, app, topic, number) or 0 for number in range(self.partitions))
+        return [committed_offset(kafka, app, topic, number) or 0 for number in range(self.partitions)]
 
     def wait_until_routed(self, records: int, within: float = 60.0) -> None:
         def look() -> bool:
@@ -130,19 +134,19 @@ class WorkerGroup:
         metrics = worker.metrics()
         return {stage: int(metrics.get(("spanloom_owned_partitions", stage), 0)) for stage in STAGES}
 
+    def are_owned(self) -> bool:
+        """Whether every partition of each stage is owned, none by two of the workers, and all workers are ready."""
+        self.installation.check_running()
+        total: Counter[str] = Counter()
+        for worker in self.workers:
+            if worker.get("/readyz")[0] != 200:
+                return False
+            total.update(self.owned(worker))
+        return (total["route"], total["window"]) == (self.partitions, self._fixed)
+
     def wait_until_owned(self, within: float = 60.0) -> None:
-        """Every partition of each stage is owned, none by two of the workers, and all workers are ready."""
-
-        def look() -> bool:
-            self.installation.check_running()
-            total: Counter[str] = Counter()
-            for worker in self.workers:
-                if worker.get("/readyz")[0] != 200:
-                    return False
-                total.update(self.owned(worker))
-            return (total["route"], total["window"]) == (self.partitions, self._fixed)
-
-        eventually(look, within=within, what=f"all partitions owned by {[w.name for w in self.workers]}")
+        """Wait until `are_owned`."""
+        eventually(self.are_owned, within=within, what=f"all partitions owned by {[w.name for w in self.workers]}")
 
     def rebalances(self, worker: Service) -> int:
         """How many assignments a worker has carried through so far."""
