@@ -129,11 +129,13 @@ class Worker:
 
     async def drain_stage(self, topic: str) -> None:
         """Commit what the stage that reads `topic` has folded and give up its partitions; the others go on."""
-        states = {p.number: list(p.stage.snapshot()) for p in await self._stages[topic].drain()}
-        self._states.setdefault(self._stages[topic].name, {}).update(states)
+        partitions = await self._stages[topic].drain()
+        if self._embedded is not None:  # elsewhere the changelog has them, and a stop is not to wait for copies
+            states = {p.number: list(p.stage.snapshot()) for p in partitions}
+            self._states.setdefault(self._stages[topic].name, {}).update(states)
 
     async def drain(self) -> SavedStates:
-        """Last checkpoints of what still runs, leave the group, give back the states of all stages."""
+        """Last checkpoints of what still runs, leave the group, give back the states of all stages if embedded."""
         for topic in self._stages:
             await self.drain_stage(topic)
         await self._feed.drained()
