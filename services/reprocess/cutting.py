@@ -12,7 +12,7 @@ from services.shared.clock import Clock
 from services.shared.errors import PermanentError
 from services.shared.records.source_record import SourceRecord
 from services.shared.topic_reader import Range, TopicReader
-from services.sink.rows import Unreadable, Values, rollup_rows
+from services.sink.rows import ANNOTATIONS, Unreadable, Values, rollup_rows
 
 _INSERT_ROWS = 10_000
 _REPORT_EVERY = 10.0  # seconds
@@ -90,6 +90,8 @@ class Cutting:
             if isinstance(converted, Unreadable):
                 raise PermanentError(f"a rollup of our own cannot be read: {converted.reason}: {converted.detail}")
             for table, values in converted:
+                if table == ANNOTATIONS:
+                    continue  # what judges said does not depend on how sessions are cut
                 rows = self._rows.setdefault(table, [])
                 rows.append(values)
                 if len(rows) >= _INSERT_ROWS:

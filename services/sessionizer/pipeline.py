@@ -36,6 +36,7 @@ from services.sessionizer.span_outputs import SessionSpansOutput, TraceSpansOutp
 from services.sessionizer.stage import Stage
 from services.sessionizer.window_stage import window_stage
 from services.shared.kafka_topics import changelog_topic, dead_letter_topic
+from services.shared.otlp.configured_names import names_by_dimension
 from services.shared.otlp.rules import Resolve, Rules
 from services.shared.prices.price_book import price_book
 from services.shared.privacy import redaction_of
@@ -60,6 +61,7 @@ def route_definition(settings: Settings, counts: PartitionCounts) -> StageDefini
     dead_letters = dead_letter_topic(settings.spans_topic)
     rules = Rules(
         session_id_attributes=settings.session_id_attributes,
+        dimension_attributes=names_by_dimension(settings.dimension_attributes),
         project_attributes=settings.project_attributes,
         max_future=settings.max_future,
         prices=price_book(settings.prices_file),

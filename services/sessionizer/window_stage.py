@@ -94,8 +94,7 @@ class Windows:
         self._table.open += effects.opened
         for session, window in effects.absorbed:
             self._retract(session, window, at)
-        if effects.annotated:
-            self._annotate(effects.annotated, at.version)
+        self._annotate(effects.annotated, at.version)
         for session in touched.values():
             for window in session.windows:
                 if window.version == at.version:

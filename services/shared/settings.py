@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from services.shared.clickhouse_url import ClickHouseUrl
 from services.shared.errors import SettingsError
+from services.shared.otlp.configured_names import faults_of_dimensions, faults_of_names
 from services.shared.otlp.redaction import Action, parse_rule
 from services.shared.setting_types import (
     Duration,
@@ -94,8 +95,9 @@ class Settings(BaseSettings):
         written("10m"), ge=0, description="A span may end this long after its record's timestamp."
     )
     session_id_attributes: Names = Field(
-        (), description="Attributes read for the session id, in order. Empty: the built-in list."
+        (), description="Attributes, or paths into JSON ones (`metadata{a.b}`), read for ids; empty: the built-in list."
     )
+    dimension_attributes: Names = Field((), description="`dimension=name`, tried first: services/shared/ATTRIBUTES.md.")
     project_attributes: Names = Field(
         (), description="Resource attributes read for the project after `openinference.project.name`."
     )
@@ -203,6 +205,14 @@ class Settings(BaseSettings):
         if url and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("a Redis URL is redis://host:6379/0, rediss://host:6379/0 or unix:///socket")
         return url
+
+    @field_validator("session_id_attributes", "dimension_attributes")
+    @classmethod
+    def _check_attribute_names(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        check = faults_of_names if info.field_name == "session_id_attributes" else faults_of_dimensions
+        if faults := check(names):
+            raise ValueError("; ".join(faults))
+        return names
 
     # Across settings: at the later one, of those before it that are usable, so that all faults are told at once.
 

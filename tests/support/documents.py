@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.cli.settings_table import settings_table
+from services.shared.semconv import TABLE
 from services.shared.telemetry import METRICS
 
 REPOSITORY = Path(__file__).parents[2]
@@ -17,6 +18,16 @@ def metrics_table() -> str:
         f"| `{name}` | {metric.kind} | {', '.join(f'`{label}`' for label in metric.labels)} | {metric.help} |"
         for name, metric in METRICS.items()
     ]
+    return "\n".join(rows)
+
+
+def attributes_table() -> str:
+    """What is read from which attributes, in order of precedence, and what is kept of it."""
+    rows = ["| what | attributes, the first usable one wins | on the resource, too | kept |", "|---|---|---|---|"]
+    for meaning, names in TABLE.items():
+        listed = "<br>".join(f"`{name}`" for name in names.names)
+        note = f"<br>{names.note}" if names.note else ""
+        rows.append(f"| **{meaning.value}**{note} | {listed} | {'yes' if names.on_resource else ''} | {names.limit} |")
     return "\n".join(rows)
 
 
@@ -55,6 +66,7 @@ TABLES: Mapping[str, GeneratedTable] = {
     for table in (
         GeneratedTable(REPOSITORY / "README.md", "settings", settings_table),
         GeneratedTable(REPOSITORY / "services" / "README.md", "metrics", metrics_table),
+        GeneratedTable(REPOSITORY / "services" / "shared" / "ATTRIBUTES.md", "attributes", attributes_table),
     )
 }
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.shared.otlp.messages import listed_messages
 from services.shared.otlp.values import from_json, text_of
 
 Attributes = Mapping[str, Any]
@@ -115,13 +116,10 @@ def _of_fields(fields: Mapping[str, Any], role: str) -> Message:
 
 def _listed(value: object, role: str) -> list[Message]:
     document = from_json(value) if isinstance(value, str) and value[:1] in ("[", "{") else value
-    if isinstance(document, dict):
-        document = next(
-            (document[name] for name in ("messages", "contents") if isinstance(document.get(name), list)), [document]
-        )
-    if not isinstance(document, list):
+    listed = listed_messages(document)
+    if listed is None:
         return []
-    found = [_of_object(each, role) for each in document if isinstance(each, dict)]
+    found = [_of_object(each, role) for each in listed if isinstance(each, dict)]
     return [message for message in found if message.text or message.tool_calls]
 
 

@@ -12,6 +12,7 @@ _INDEXED = re.compile(
     r"(?:message\.)?(?P<part>role|content|contents\.[0-9]{1,6}\.message_content\.text)",
     re.ASCII,
 )
+_LISTS_OF_MESSAGES = ("messages", "contents", "choices")
 _INPUT_LISTS = ("llm.input_messages", "gen_ai.prompt")
 _OUTPUT_LISTS = ("llm.output_messages", "gen_ai.completion")
 
@@ -63,13 +64,27 @@ def _pick(lists: dict[str, dict[int, dict[str, str]]], names: Iterable[str], rol
 def _preview(value: AnyValue, role: str) -> str | None:
     text = value.string_value
     document = from_json(text) if text else plain(value)
-    if isinstance(document, list):
+    if (listed := listed_messages(document)) is not None:
         messages = [
-            (text_of(message.get("role")), _content(message)) for message in document if isinstance(message, dict)
+            (text_of(message.get("role")), _content(message)) for message in listed if isinstance(message, dict)
         ]
         if chosen := _last(messages, role):
             return chosen
     return text or text_of(document) or None
+
+
+def listed_messages(document: object) -> list[object] | None:
+    """A list of messages as requests and answers of models hold it, one message, or the list itself."""
+    if isinstance(document, list):
+        return document
+    if not isinstance(document, dict):
+        return None
+    for name in _LISTS_OF_MESSAGES:
+        if isinstance(found := document.get(name), list):
+            return [each.get("message", each) if isinstance(each, dict) else each for each in found]
+    if isinstance(content := document.get("content"), dict):
+        return [content]
+    return [document] if "role" in document else None
 
 
 def _last(messages: list[tuple[str, str]], role: str) -> str:

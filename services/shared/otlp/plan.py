@@ -15,6 +15,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from services.shared.otlp import dimensions, json_path, messages, numbers
 from services.shared.otlp.annotations import annotated_field
+from services.shared.otlp.configured_names import CAN_BE_SET
 from services.shared.otlp.identity import id_of
 from services.shared.otlp.json_path import Path, document_of, member_of
 from services.shared.otlp.rules import Rules
@@ -238,16 +239,6 @@ FIRST_TOKEN_MOMENTS = frozenset(
 """Ranks of the first token's names that hold a moment and no duration."""
 
 
-_CAN_BE_SET: Mapping[Meaning, str] = {
-    Meaning.USER_ID: "user_id",
-    Meaning.ENVIRONMENT: "environment",
-    Meaning.AGENT: "agent",
-    Meaning.TAGS: "tags",
-    Meaning.CONVERSATION_ID: "conversation_id",
-}
-"""What the setting `dimension_attributes` calls a dimension; besides these it has `session.*` attributes."""
-
-
 def _plan(meanings: frozenset[Meaning], rules: Rules, session_names: tuple[str, ...]) -> Plan:
     more = dict(rules.dimension_attributes)
     places = _slots(meanings, more)
@@ -273,7 +264,7 @@ def _slots(meanings: frozenset[Meaning], more: Mapping[str, tuple[str, ...]]) ->
     members: dict[str, list[Member]] = {}
     for meaning in sorted(meanings & _ONE_VALUE.keys()):
         slot, read, read_plain = _ONE_VALUE[meaning]
-        first = more.get(_CAN_BE_SET.get(meaning, ""), ())
+        first = more.get(meaning.value, ()) if meaning.value in CAN_BE_SET else ()
         for rank, name in enumerate((*first, *TABLE[meaning].names), start=-len(first)):
             attribute, path = json_path.split(name)
             if path:

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from services.shared.errors import SettingsError
-from services.shared.settings import load_settings, parse_duration
+from services.shared.otlp.configured_names import names_by_dimension
+from services.shared.settings import load_settings, parse_duration, variable
 
 SECOND = 10**9
 
@@ -148,3 +149,39 @@ def test_a_settings_file_that_is_not_toml_is_told(tmp_path: Path, monkeypatch: p
 
     with pytest.raises(SettingsError, match="is not TOML"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("session_id_attributes", "session.id,metadata{", "'metadata{' is no `attribute{key}`"),
+        ("session_id_attributes", "{a}", "'{a}' is no `attribute{key}`"),
+        ("session_id_attributes", "metadata{a..b}", "'metadata{a..b}' is no `attribute{key}`"),
+        ("dimension_attributes", "metadata{a}", "'metadata{a}' is no `dimension=attribute`"),
+        ("dimension_attributes", "user_id=", "'user_id=' is no `dimension=attribute`"),
+        ("dimension_attributes", "model=x", "'model' is none of user_id"),
+        ("dimension_attributes", "session.id=x", "'session.id' is none of user_id"),
+    ],
+)
+def test_names_of_attributes_that_cannot_be_read_are_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, fault: str
+) -> None:
+    monkeypatch.setenv(variable(name), value)
+
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+
+    assert fault in str(refused.value)
+
+
+def test_names_of_attributes_may_be_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPANLOOM_SESSION_ID_ATTRIBUTES", "metadata{requester_metadata.session_id}, session.id")
+    monkeypatch.setenv("SPANLOOM_DIMENSION_ATTRIBUTES", "user_id=metadata{user}, session.type=kind, user_id=who")
+
+    settings = load_settings()
+
+    assert settings.session_id_attributes == ("metadata{requester_metadata.session_id}", "session.id")
+    assert names_by_dimension(settings.dimension_attributes) == (
+        ("user_id", ("metadata{user}", "who")),
+        ("session.type", ("kind",)),
+    )
