@@ -26,7 +26,7 @@ _FIRST = 1
 _OPEN, _UNSENT = 1, 2
 _HEADER = struct.Struct(">BBq")  # format, flags, deadline
 _NAME = struct.Struct(">H")
-_PAGE, _SET = b"p", b"s"
+_PAGE, _SET, _FILTER = b"p", b"s", b"f"
 _ID_BYTES = _NUMBER_BYTES = 8
 _TWIN_LENGTH = 3
 
@@ -50,6 +50,10 @@ def page_key(prefix: bytes, number: int) -> bytes:
 
 def set_key(prefix: bytes, name: SetName) -> bytes:
     return prefix + _SET + name[0] + name[1].to_bytes(_NUMBER_BYTES, "big")
+
+
+def filter_key(prefix: bytes, part: int) -> bytes:
+    return prefix + _FILTER + part.to_bytes(_NUMBER_BYTES, "big")
 
 
 def head_names(key: bytes) -> tuple[bytes, bytes] | None:
@@ -127,6 +131,13 @@ def decode_page(data: bytes) -> Page:
         turn.said = _said(few, many, table)
         page[turn.trace_id] = turn
     return page
+
+
+def trace_ids(page: bytes) -> list[bytes]:
+    """Of the turns of a stored page, without decoding the rest."""
+    content = unpack(memoryview(page)[1:])
+    at = _TURN.index("trace_id")
+    return [fields[at] for fields in (content if page[0] == _FIRST else content[1])]
 
 
 def encode_set(spans: SpanSet) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from services.sessionizer import state
 from services.sessionizer.engine.session import Session
+from services.sessionizer.engine.trace_filter import build, part_count
 from services.sessionizer.engine.window import Window
 from services.sessionizer.wheel import Wheel
 from services.shared.model.session_key import SessionKey
@@ -34,6 +35,7 @@ class SessionTable:
         self._removed: list[bytes] = []
         self.wheel: Wheel[WindowName] = Wheel()
         self.held = self.open = 0
+        self.decoded = 0  # bytes of pages and sets that were decoded since the last `store`
 
     def restore(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Apply changelog entries of states in log order."""
@@ -102,6 +104,8 @@ class SessionTable:
             self._drop(state.page_key(prefix, number))
         for name in {*turns.set_names(), *turns.dropped_sets}:
             self._drop(state.set_key(prefix, name))
+        for part in range(part_count(window.totals.turn_count)):
+            self._drop(state.filter_key(prefix, part))
 
     def store(self, snapshot_interval: int) -> list[tuple[bytes, bytes | None]]:
         """Encode what changed; nothing is in use any more. Returns the changelog entries."""
@@ -113,6 +117,7 @@ class SessionTable:
                     self._store_window(session, window, snapshot_interval, changes)
             self._keep(session)
         self._used.clear()
+        self.decoded = 0
         for name in list(self._kept)[: max(0, len(self._kept) - KEPT_SESSIONS)]:
             del self._kept[name]
         return list(changes.items())
@@ -138,9 +143,17 @@ class SessionTable:
 
     def _connect(self, window: Window, prefix: bytes) -> None:
         """Let the window read pages and sets that are not decoded."""
-        data = self._data
-        window.turns.load_page = lambda number: state.decode_page(data[state.page_key(prefix, number)])
-        window.turns.load_set = lambda name: state.decode_set(data[state.set_key(prefix, name)])
+        data, turns = self._data, window.turns
+        turns.load_page = lambda number: state.decode_page(self._read(state.page_key(prefix, number)))
+        turns.load_set = lambda name: state.decode_set(self._read(state.set_key(prefix, name)))
+        turns.stored_page = lambda number: data.get(state.page_key(prefix, number))
+        turns.stored_set = lambda name: data.get(state.set_key(prefix, name))
+        turns.stored_filter = lambda part: data.get(state.filter_key(prefix, part))
+
+    def _read(self, key: bytes) -> bytes:
+        value = self._data[key]
+        self.decoded += len(value)
+        return value
 
     def _keep(self, session: Session) -> None:
         """Stored: keep it decoded, but for pages that are many."""
@@ -173,8 +186,18 @@ class SessionTable:
         ]
         entries += [(state.set_key(prefix, name), state.encode_set(turns.sets[name])) for name in turns.changed_sets]
         turns.stored()
+        entries += self._filter(prefix, window, dict(entries))
         entries.append((prefix, state.encode_head(window, window.deadline(snapshot_interval))))
         for key, value in sorted(entries):
             self._data[key] = changes[key] = value
         window.is_stored = True
         self._connect(window, prefix)
+
+    def _filter(self, prefix: bytes, window: Window, pages: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+        """Of a large window that was sealed since it was stored last: what tells whether it holds a trace."""
+        if not window.sealed or len(window.turns.leaves) == 1 or state.filter_key(prefix, 0) in self._data:
+            return []
+        keys = [state.page_key(prefix, number) for number in window.turns.leaves]
+        traces = (trace for key in keys for trace in state.trace_ids(pages.get(key) or self._data[key]))
+        parts = build(traces, part_count(window.totals.turn_count))
+        return [(state.filter_key(prefix, part), hashes) for part, hashes in enumerate(parts)]

@@ -29,6 +29,7 @@ SWEPT_BYTES = 1 << 20
 
 _BYTES_A_SPAN = 400  # of states and rollups, about; for the backlog only
 _BYTES_A_WINDOW = 3_000  # of a rollup, its copy for the live view and the meta of both, about
+_DECODED_PER_BYTE = 16  # so much may be decoded for a byte that waits to be written: memory must not grow either
 _COPIES_OF_A_HEAD = 3  # what is in it goes to the changelog, the rollup and the live view
 
 
@@ -95,6 +96,11 @@ class Windows:
         for session, window in effects.absorbed:
             self._retract(session, window, at)
         self._annotate(effects.annotated, at.version)
+        for session, window in effects.given_up:
+            window.settle()
+            self._close_or_open(window, at)
+            self._expire(session, window, at.watermark)
+            self._counts["spanloom_windows_given_up_total", ""] += 1
         for session in touched.values():
             for window in session.windows:
                 if window.version == at.version:
@@ -154,14 +160,15 @@ class Windows:
             session, window = self._table.window(name)
             self._close_or_open(window, at)
             if window.has_expired(at.watermark):
-                self._expire(session, window, at)
+                session.windows.remove(window)
+                self._expire(session, window, at.watermark)
             else:
                 self._file(session, window)  # when it closes and expires may not depend on when a flush comes
 
-    def _expire(self, session: Session, window: Window, at: Instant) -> None:
+    def _expire(self, session: Session, window: Window, watermark: int) -> None:
+        """The window has left its session for good: publish what is not published of it, delete its state."""
         if window.version != window.emitted:
-            self._emit(session, window, publication.edition(session.key, window, window.emitted), at.watermark)
-        session.windows.remove(window)
+            self._emit(session, window, publication.edition(session.key, window, window.emitted), watermark)
         self._leave(session, window)
         self._counts["spanloom_windows_expired_total", ""] += 1
 
@@ -178,7 +185,7 @@ class Windows:
 
     @property
     def backlog(self) -> int:
-        return self._backlog
+        return self._backlog + self._table.decoded // _DECODED_PER_BYTE
 
     @property
     def gauges(self) -> dict[str, float]:

@@ -67,6 +67,9 @@ METRICS: Mapping[str, MetricDefinition] = {
     ),
     "spanloom_windows_closed_total": MetricDefinition("counter", "Windows closed, by reason.", ("reason",)),
     "spanloom_windows_expired_total": MetricDefinition("counter", "Windows whose state was deleted."),
+    "spanloom_windows_given_up_total": MetricDefinition(
+        "counter", "Windows whose state was deleted before its time, because their session key held over 100."
+    ),
     "spanloom_open_windows": MetricDefinition("gauge", "Windows that can still grow on time.", ("partition",)),
     "spanloom_held_windows": MetricDefinition("gauge", "Windows in state, closed ones included.", ("partition",)),
     "spanloom_watermark_seconds": MetricDefinition(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from services.sessionizer.engine.policy import Policy
+from services.sessionizer.engine.trace_filter import trace_hash
 from services.sessionizer.engine.turn import Turn
 from services.sessionizer.engine.window import Window, window_id
 from services.shared.model.outcome import EngineNote
@@ -16,6 +17,9 @@ from services.shared.model.span import SessionEnd, SpanFacts
 
 MAX_IDENTITIES = 1_000_000
 """Identities held for one session key; over that, those of its oldest sealed windows go first, then of the oldest."""
+
+MAX_WINDOWS = 100
+"""Windows held for one session key; over that, closed ones are given up early: sealed first, oldest first."""
 
 _END_SPAN = "session.end"
 _ADDED = "added"
@@ -29,6 +33,7 @@ class Now:
     watermark: int
     policy: Policy
     max_identities: int = MAX_IDENTITIES
+    max_windows: int = MAX_WINDOWS
     record_time: int = 0  # timestamp of the record of `otlp_spans` that the item was in
     position: int = 0  # of the item in the record
 
@@ -37,13 +42,14 @@ class Now:
 class Effects:
     """What applying a record did besides changing windows.
 
-    `absorbed` windows left their session; they still have their turns. `annotated`: spans that were added and
-    carry annotations, with the timestamp of their record of `otlp_spans`.
+    `absorbed` windows and those `given_up` left their session; they still have their turns. `annotated`: spans that
+    were added and carry annotations, with the timestamp of their record of `otlp_spans`.
     """
 
     opened: int = 0
     absorbed: list[tuple["Session", Window]] = field(default_factory=list)
     annotated: list[tuple["Session", SpanFacts, int]] = field(default_factory=list)
+    given_up: list[tuple["Session", Window]] = field(default_factory=list)
     added: int = 0
     duplicates: int = 0
     late: int = 0
@@ -69,6 +75,8 @@ class Session:
     key: SessionKey
     name: bytes  # the encoded key
     windows: list[Window] = field(default_factory=list)
+    _sealed: dict[bytes, list[Window]] = field(default_factory=dict)  # those that may hold a trace, as of `_version`
+    _version: int = -1
 
     def take(self, item: SpanFacts | SessionEnd, now: Now, effects: Effects) -> None:
         """Apply one item of a record."""
@@ -76,7 +84,7 @@ class Session:
             self._end(item.at, item, now, effects)
             return
         home = turn = None
-        for window in self.windows:
+        for window in self._that_may_hold(item.trace_id, now):
             held = window.turns.get(item.trace_id)
             if held is None:
                 continue
@@ -93,11 +101,27 @@ class Session:
         for at in item.ends_at:
             self._end(at, item, now, effects)
 
+    def _that_may_hold(self, trace_id: bytes, now: Now) -> list[Window]:
+        """Without sealed windows that hold no turn of the trace; those may be many, and large."""
+        windows = [window for window in self.windows if not window.sealed]
+        if len(windows) == len(self.windows):
+            return windows
+        if self._version != now.version:
+            self._version = now.version
+            self._sealed.clear()
+        sealed = self._sealed.get(trace_id)
+        if sealed is None:
+            hash_ = trace_hash(trace_id)
+            sealed = [window for window in self.windows if window.sealed and window.may_hold(hash_)]
+            self._sealed[trace_id] = sealed
+        return windows + sealed
+
     def _add(self, span: SpanFacts, home: Window | None, turn: Turn | None, now: Now, effects: Effects) -> None:
         """Add a span that is no copy. `home` holds its turn; None when the turn is new."""
         gap = now.policy.gap_for(self.key.project)
         window = home or self._near(span, gap)
         if window is None:
+            self._bound_windows(now, effects)
             window = self._open(span, gap, now)
             effects.opened += 1
         turn = window.add(span, turn, now.version)
@@ -109,7 +133,8 @@ class Session:
             effects.late += 1
         if len(self.windows) > 1 and window.ended_at is None:
             window = self._merge(window, turn, gap, now, effects)
-        window.seal_if_full(now.policy)
+        if window.seal_if_full(now.policy):
+            self._sealed.clear()
         window.change(now.version, now.watermark, now.policy, gap)
         self._bound_identities(now, effects)
 
@@ -152,6 +177,18 @@ class Session:
         window = max(hit, key=attrgetter("start"))
         window.finish(at, by)
         window.change(now.version, now.watermark, now.policy, gap)
+
+    def _bound_windows(self, now: Now, effects: Effects) -> None:
+        """Make room for one more: give up the oldest sealed window, or else the oldest that is closed."""
+        if len(self.windows) < now.max_windows:
+            return
+        closed = (w for w in self.windows if not w.is_plain or now.watermark > w.end + w.gap)
+        window = min(closed, key=lambda window: (not window.sealed, window.opened), default=None)
+        if window is not None:
+            effects.evicted += window.identities
+            effects.given_up.append((self, window))
+            self.windows.remove(window)
+            self._sealed.clear()
 
     def _bound_identities(self, now: Now, effects: Effects) -> None:
         """Over the limit, the oldest sealed windows forget theirs, then the oldest others."""

@@ -7,6 +7,7 @@ is known of them in sets outside of its page, which divide in the same way (`tre
 from collections.abc import Callable, Iterator
 
 from services.sessionizer.engine.spans import SpanSet
+from services.sessionizer.engine.trace_filter import may_hold, part_of
 from services.sessionizer.engine.tree import ROOT, can_divide, leaf_of, side_of
 from services.sessionizer.engine.turn import Turn
 
@@ -30,8 +31,12 @@ def _no_set(name: SetName) -> SpanSet:
     raise KeyError(name)
 
 
+def _not_stored(_: object) -> None:
+    return None
+
+
 class TurnStore:
-    """Loads what is asked for.
+    """Loads what is asked for. `stored_*` give bytes as they are stored, for a look that decodes nothing.
 
     `changed_*` name what must be stored again; `dropped_*`, where not changed, what must be deleted.
     `leaves`: numbers of the pages, with the greatest version of their turns as it was stored.
@@ -40,7 +45,7 @@ class TurnStore:
 
     __slots__ = (
         "changed_pages", "changed_sets", "dropped_pages", "dropped_sets", "leaves", "load_page", "load_set", "pages",
-        "sets", "spilled",
+        "sets", "spilled", "stored_filter", "stored_page", "stored_set",
     )  # fmt: skip
 
     def __init__(self, leaves: dict[int, int] | None = None, spilled: dict[bytes, set[int]] | None = None) -> None:
@@ -54,9 +59,24 @@ class TurnStore:
         self.dropped_sets: set[SetName] = set()
         self.load_page: Callable[[int], Page] = _no_page
         self.load_set: Callable[[SetName], SpanSet] = _no_set
+        self.stored_page: Callable[[int], bytes | None] = _not_stored
+        self.stored_set: Callable[[SetName], bytes | None] = _not_stored
+        self.stored_filter: Callable[[int], bytes | None] = _not_stored
 
     def get(self, trace_id: bytes) -> Turn | None:
-        return self._page(leaf_of(trace_id, self.leaves)).get(trace_id)
+        number = leaf_of(trace_id, self.leaves)
+        if number not in self.pages:
+            stored = self.stored_page(number)
+            if stored is not None and trace_id not in stored:
+                return None  # a look at the bytes costs a tenth of decoding them
+        return self._page(number).get(trace_id)
+
+    def may_hold(self, trace_hash: int, parts: int) -> bool:
+        """False: no turn is of a trace with this hash. `parts`: of the filter, where one is stored."""
+        if len(self.leaves) == 1 or self.changed_pages:
+            return True
+        part = self.stored_filter(part_of(trace_hash, parts))
+        return part is None or may_hold(part, trace_hash)
 
     def change(self, turn: Turn) -> None:
         """The turn is new or changed."""
@@ -64,10 +84,17 @@ class TurnStore:
         self._page(number)[turn.trace_id] = turn
         self.changed_pages.add(number)
 
-    def spans(self, turn: Turn, name: bytes) -> SpanSet:
-        """The set that knows of this name: a span id, or a `twin_name`."""
+    def holds(self, turn: Turn, span_id: bytes) -> bool:
+        """Whether the span is known."""
         leaves = self.spilled.get(turn.trace_id)
-        return turn.spans if leaves is None else self._set((turn.trace_id, leaf_of(name, leaves)))
+        if leaves is None:
+            return turn.spans.has(span_id)
+        name = (turn.trace_id, leaf_of(span_id, leaves))
+        if name not in self.sets:
+            stored = self.stored_set(name)
+            if stored is not None and span_id not in stored:
+                return False
+        return self._set(name).has(span_id)
 
     def spans_to_change(self, turn: Turn, name: bytes) -> SpanSet:
         """The same set, which will be stored again. The turn itself is to be marked by `change`."""
@@ -100,10 +127,14 @@ class TurnStore:
 
     def forget_spans(self) -> None:
         """Drop all that is known of single spans."""
-        self.dropped_sets.update(self.set_names())
+        self.forget_sets()
         for turn in self.all():
             turn.spans = SpanSet()
         self.changed_pages.update(self.leaves)
+
+    def forget_sets(self) -> None:
+        """Drop what is known of single spans outside of pages, which costs no look at the pages."""
+        self.dropped_sets.update(self.set_names())
         self.spilled.clear()
         self.sets.clear()
         self.changed_sets.clear()

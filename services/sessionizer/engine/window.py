@@ -8,6 +8,7 @@ from services.sessionizer.engine.policy import Policy
 from services.sessionizer.engine.quantiles import bucket
 from services.sessionizer.engine.spans import twin_name
 from services.sessionizer.engine.totals import Totals
+from services.sessionizer.engine.trace_filter import part_count
 from services.sessionizer.engine.turn import Turn
 from services.sessionizer.engine.turn_store import TurnStore
 from services.sessionizer.engine.watermark import NO_WATERMARK
@@ -73,9 +74,13 @@ class Window:
         """The silence between this window and [start, end], ns; 0 when they touch or overlap."""
         return max(0, start - self.end, self.start - end)
 
+    def may_hold(self, trace_hash: int) -> bool:
+        """Of a sealed window: whether a span of a trace with this hash may be known."""
+        return self.identities > 0 and self.turns.may_hold(trace_hash, part_count(self.totals.turn_count))
+
     def holds(self, turn: Turn, span_id: bytes) -> bool:
         """Whether this span of one of its turns was added, as far as that is known."""
-        return self.identities > 0 and self.turns.spans(turn, span_id).has(span_id)
+        return self.identities > 0 and self.turns.holds(turn, span_id)
 
     def add(self, span: SpanFacts, turn: Turn | None, version: int) -> Turn:
         """Add a span that is no duplicate; `turn` is None when it is new. Returns the turn, grown to cover the span."""
@@ -148,12 +153,13 @@ class Window:
         self.identities += other.identities
         self.is_owed |= other.is_owed or other.emitted != NEVER
 
-    def seal_if_full(self, policy: Policy) -> None:
-        """A maximum reached seals for good."""
+    def seal_if_full(self, policy: Policy) -> bool:
+        """A maximum reached seals for good. Whether it is sealed."""
         if self.totals.span_count >= policy.max_spans:
             self.sealed = CloseReason.MAX_SPANS
         elif self.end - self.start >= policy.max_duration:
             self.sealed = CloseReason.MAX_DURATION
+        return self.sealed is not CloseReason.NONE
 
     def finish(self, at: int, by: bytes) -> None:
         """Apply an explicit end, raised to the latest turn start. `by`: the identity of its carrier."""
@@ -180,7 +186,10 @@ class Window:
         """Give up the identities; the totals stay."""
         self.identities = 0
         self.is_stored = False
-        self.turns.forget_spans()
+        if self.sealed:
+            self.turns.forget_sets()  # none will be added, so nobody asks what the pages say of spans
+        else:
+            self.turns.forget_spans()
 
     def has_expired(self, watermark: int) -> bool:
         return self.is_closed and watermark > self.expires_after

@@ -123,8 +123,8 @@ def test_spans_of_a_long_turn_are_found_in_sets_that_stay_small(at_once: int) ->
     assert turn.spans.weight == 0
     assert len(disk.sets) > 1
     assert max(map(len, disk.sets.values())) <= SET_BYTES + 100
-    assert all(turns.spans(turn, span_id(span)).has(span_id(span)) for span in range(1, 20_001))
-    assert not turns.spans(turn, span_id(20_001)).has(span_id(20_001))
+    assert all(turns.holds(turn, span_id(span)) for span in range(1, 20_001))
+    assert not turns.holds(turn, span_id(20_001))
 
 
 def test_one_more_span_of_a_long_turn_writes_its_page_and_one_set() -> None:
@@ -149,7 +149,7 @@ def test_a_turn_is_adopted_with_its_sets() -> None:
     turns = disk.store(turns)
     adopted = turns.get(trace_id(2))
     assert adopted is not None
-    assert turns.spans(adopted, span_id(700)).has(span_id(700))
+    assert turns.holds(adopted, span_id(700))
     assert len(disk.sets) == len(other_disk.sets) > 0
 
 
@@ -164,8 +164,8 @@ def test_forgotten_spans_leave_no_sets_and_new_ones_are_remembered() -> None:
     turns = disk.store(turns)
     turn = turns.get(trace_id(1))
     assert turn is not None
-    assert not turns.spans(turn, span_id(5)).has(span_id(5))
-    assert turns.spans(turn, span_id(100_005)).has(span_id(100_005))
+    assert not turns.holds(turn, span_id(5))
+    assert turns.holds(turn, span_id(100_005))
     turns.forget_spans()
     disk.store(turns)
     assert disk.sets == {}
