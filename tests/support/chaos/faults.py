@@ -9,6 +9,7 @@ from tests.support.chaos.site import PATIENCE, ChaosSite, ForkedService
 from tests.support.chaos.trap import Plan, has_sprung, set_trap
 from tests.support.eventually import NotInTimeError
 
+_ATTEMPTS = 5
 _BROKER_FAULTS = 0.3  # share of runs with one
 
 CHECKPOINT = tuple(p for p in crash_points() if p.coroutine in ("TransactionalWriter.commit", "Partition.checkpoint"))
@@ -59,12 +60,13 @@ class Faults:
         return list(zip(beside, chosen, strict=True))
 
     def _pick(self) -> ForkedService:
+        self._site.keep()  # nobody picks one that is dead
         return self._random.choice(self._site.workers)
 
     def _kill(self) -> None:
         """SIGKILL at any moment of the work on what was just sent."""
         self._wait_for_work()
-        self._pick().process.signal(SIGKILL)
+        self._pick().process.kill()
         self._count("SIGKILL")
 
     def _die_in_checkpoint(self) -> None:
@@ -77,24 +79,41 @@ class Faults:
     def _die_in_take_over(self) -> None:
         """A worker joins and dies while it takes over, so the next rebalance begins during a recovery."""
         plan = Plan(self._random.choice(STAGES), self._random.choice(TAKE_OVER))
-        joining = self._site.start_worker(plan)
-        self._await_trap(joining, plan)
+        self._fallen(lambda: self._site.start_worker(plan), plan)
         self._count("SIGKILL in a take-over")
 
     def _spring(self, points: Sequence[CrashPoint], number: Signals, kind: str) -> ForkedService:
         plan = Plan(self._random.choice(STAGES), self._random.choice(points), number, self._random.randrange(6))
-        victim = self._pick()
-        set_trap(victim.trap, plan)
-        self._await_trap(victim, plan)
+
+        def chosen() -> ForkedService:
+            worker = self._pick()
+            set_trap(worker.trap, plan)
+            return worker
+
+        victim = self._fallen(chosen, plan)
         self._count(kind)
         return victim
 
-    def _await_trap(self, victim: ForkedService, plan: Plan) -> None:
+    def _fallen(self, choose: Callable[[], ForkedService], plan: Plan) -> ForkedService:
+        """A worker that has come to the point. One that ends before it does, fenced for example, is no such fault."""
+        for _ in range(_ATTEMPTS):
+            victim = choose()
+            if self._falls(victim, plan):
+                return victim
+        raise AssertionError(f"{_ATTEMPTS} workers ended before they came to: {plan}\n{victim.process.tail()}")
+
+    def _falls(self, victim: ForkedService, plan: Plan) -> bool:
+        def look() -> bool:
+            return has_sprung(victim.trap) or not victim.process.is_running
+
         try:
-            self._site.wait(lambda: has_sprung(victim.trap), f"{victim.name}: {plan}")
+            self._site.wait(look, f"{victim.name}: {plan}")
         except NotInTimeError as error:
             owned = {worker.name: self._site.owned(worker) for worker in self._site.workers}
             raise AssertionError(f"{error}; partitions owned: {owned}\n{victim.process.tail()}") from None
+        if plan.signal is SIGKILL:
+            victim.process.wait(PATIENCE)
+        return has_sprung(victim.trap)
 
     def _sleep(self) -> None:
         self._wait_for_work()

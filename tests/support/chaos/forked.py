@@ -15,10 +15,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.support.chaos.trap import TRAP
+from tests.support.eventually import NotInTimeError, eventually
 from tests.support.processes import REPOSITORY, Process
 
 _context = multiprocessing.get_context("forkserver")
-_starting = threading.Lock()
+_children = threading.Lock()
+"""Held by whoever looks at children: starting one looks at all, and an exit status can be read once."""
+_LONGEST = 60.0
 
 
 class ForkedProcess(Process):
@@ -40,7 +43,7 @@ class ForkedProcess(Process):
         self._process = _context.Process(
             target=_run, args=(function, arguments, log, trap, dict(env or {})), name=name, daemon=True
         )
-        with _starting, contextlib.chdir(REPOSITORY):
+        with _children, contextlib.chdir(REPOSITORY):
             _context.set_forkserver_preload(["tests.support.chaos.preloaded"])
             forkserver.ensure_running()
             self._process.start()
@@ -52,11 +55,12 @@ class ForkedProcess(Process):
 
     @property
     def is_running(self) -> bool:
-        return self._process.is_alive()
+        return self.status is None
 
     @property
     def status(self) -> int | None:
-        return self._process.exitcode
+        with _children:
+            return self._process.exitcode
 
     def signal(self, number: signal.Signals) -> None:
         if self.is_running:
@@ -65,7 +69,7 @@ class ForkedProcess(Process):
     def kill(self) -> None:
         self.may_end = True
         self.signal(signal.SIGKILL)
-        self._process.join()
+        eventually(lambda: not self.is_running, within=_LONGEST, what=f"the end of {self.name}", every=0.01)
 
     def stop(self, within: float = 30.0) -> int:
         self.may_end = True
@@ -73,11 +77,13 @@ class ForkedProcess(Process):
         return self.wait(within)
 
     def wait(self, within: float) -> int:
-        self._process.join(within)
-        status = self._process.exitcode
-        if status is None:
+        try:
+            eventually(lambda: not self.is_running, within=within, what=f"the end of {self.name}", every=0.01)
+        except NotInTimeError:
             self.kill()
-            raise AssertionError(f"{self.name} did not end within {within:g} s\n{self.tail()}")
+            raise AssertionError(f"{self.name} did not end within {within:g} s\n{self.tail()}") from None
+        status = self.status
+        assert status is not None
         return status
 
     def __enter__(self) -> Self:
