@@ -1,10 +1,16 @@
 """The meta record of a keyed partition: where it stands in its log, and what time it is there."""
 
-from typing import NamedTuple
+import struct
+from collections.abc import Callable
+from functools import wraps
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from services.sessionizer.engine.watermark import PartitionTime, Source
 from services.shared.errors import PermanentError
 from services.shared.records.packed import pack, unpack
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 FORMAT = 1
 META_KEY = b"meta"
@@ -19,6 +25,21 @@ class Meta(NamedTuple):
     time: PartitionTime
 
 
+def refusing(decode: Callable[_P, _T]) -> Callable[_P, _T]:
+    """A decoder of changelog values, whose every failure becomes a `PermanentError`: bytes that no worker wrote."""
+
+    @wraps(decode)
+    def refuse(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return decode(*args, **kwargs)
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, struct.error) as error:
+            raise PermanentError(
+                f"a state in the changelog cannot be read ({decode.__name__}): {error!r:.500}"
+            ) from error
+
+    return refuse
+
+
 def encode_meta(meta: Meta) -> bytes:
     time = meta.time
     sources = {name: (source.watermark, source.heard_at) for name, source in time.sources.items()}
@@ -26,8 +47,9 @@ def encode_meta(meta: Meta) -> bytes:
     return bytes((FORMAT,)) + pack([*fields, time.counted_at])
 
 
+@refusing
 def decode_meta(data: bytes, source_timeout: int) -> Meta:
-    """Raises `PermanentError` for the record of a newer version."""
+    """Raises `PermanentError` for the record of a newer version, and for what no worker wrote."""
     check_format(data[0], FORMAT)
     epoch, position, watermark, log_time, timestamp, sources, count, counted_at = unpack(memoryview(data)[1:])
     heard = {name: Source(*source) for name, source in sources.items()}

@@ -9,7 +9,7 @@ import struct
 from typing import NamedTuple
 
 from services.sessionizer.engine.resolve import Held, Trace
-from services.sessionizer.meta import check_format
+from services.sessionizer.meta import check_format, refusing
 from services.shared.model.session_key import SessionKey
 
 FORMAT = 1
@@ -44,6 +44,7 @@ def is_bound(data: bytes) -> bool:
     return data[1] == _BOUND
 
 
+@refusing
 def header(data: bytes) -> Header:
     form, kind, since = _HEADER.unpack_from(data)
     check_format(form, FORMAT)
@@ -60,6 +61,7 @@ def encode_trace(trace: Trace) -> bytes:
     return _HEADER.pack(FORMAT, _WAITING, trace.since) + _WAIT.pack(held.spans, held.size, held.pages) + held.tail
 
 
+@refusing
 def decode_trace(trace_id: bytes, data: bytes) -> Trace:
     """Without a way to its full pages: set `held.load_page`."""
     of = header(data)
@@ -73,6 +75,7 @@ def encode_page(page: bytes) -> bytes:
     return bytes((FORMAT,)) + page
 
 
+@refusing
 def decode_page(data: bytes) -> bytes:
     check_format(data[0], FORMAT)
     return data[1:]

@@ -16,7 +16,7 @@ from services.sessionizer.engine.totals import Totals
 from services.sessionizer.engine.turn import Turn
 from services.sessionizer.engine.turn_store import Page, SetName, TurnStore
 from services.sessionizer.engine.window import Window
-from services.sessionizer.meta import check_format
+from services.sessionizer.meta import check_format, refusing
 from services.shared.model.rollup import CloseReason
 from services.shared.model.span import Dimensions, ModelCall
 from services.shared.records.packed import pack, unpack
@@ -63,6 +63,7 @@ def head_names(key: bytes) -> tuple[bytes, bytes] | None:
     return (key[_NAME.size : end], key[end:]) if len(key) == end + _ID_BYTES else None
 
 
+@refusing
 def header(data: bytes) -> Header:
     form, flags, deadline = _HEADER.unpack_from(data)
     check_format(form, FORMAT)
@@ -84,6 +85,7 @@ def encode_head(window: Window, deadline: int) -> bytes:
     return _HEADER.pack(FORMAT, flags, deadline) + pack(fields)
 
 
+@refusing
 def decode_head(id_: bytes, data: bytes) -> Window:
     life, sealed, leaves, spilled, sums, names, active = unpack(memoryview(data)[_HEADER.size :])
     window = Window.__new__(Window)
@@ -112,6 +114,7 @@ def encode_page(page: Page) -> bytes:
     return bytes((FORMAT,)) + pack([[_dimensions_of(said) for said in table], turns])
 
 
+@refusing
 def decode_page(data: bytes) -> Page:
     check_format(data[0], FORMAT)
     page: Page = {}
@@ -144,6 +147,7 @@ def encode_set(spans: SpanSet) -> bytes:
     return bytes((FORMAT,)) + pack(_set_fields(spans))
 
 
+@refusing
 def decode_set(data: bytes) -> SpanSet:
     check_format(data[0], FORMAT)
     return _span_set(unpack(memoryview(data)[1:]))
