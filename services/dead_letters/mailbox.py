@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 from services.dead_letters.ledger import Ledger
 from services.dead_letters.selection import Selection
 from services.shared.errors import SettingsError, TransientError
-from services.shared.kafka_topics import TopicSpec, topic_specs
+from services.shared.kafka_topics import TopicSpec, topic_specs, unstored_topic
 from services.shared.records.dead_letters import SUFFIX, Letter, read_letter
 from services.shared.settings import Settings
 from services.shared.topic_reader import Range, TopicReader
@@ -29,6 +29,7 @@ class Mailbox:
         self._bootstrap, self._client = bootstrap, f"{settings.app_id}-dead-letter"
         self._ours = {spec.name for spec in topic_specs(settings)}
         self._ledger_topic = ledger_spec(settings).name
+        self._unstored = unstored_topic(settings.spans_topic)
         self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
         try:
             found = self._admin.list_topics(timeout=_TIMEOUT).topics
@@ -76,6 +77,8 @@ class Mailbox:
         if letter.source is None:
             return "says no source"
         topic, number = letter.source
+        if letter.record.topic == self._unstored:
+            return "has spans that were counted already: sent again, they could count twice"
         if topic not in self._ours or topic.endswith(SUFFIX):
             return f"comes from {topic}, which is no topic of this installation"
         if not (count := self._partitions.get(topic, 0)):

@@ -15,18 +15,35 @@ from aiokafka.errors import (
     UnknownMemberIdError,
 )
 
-from services.shared.errors import TransientError
+from services.shared.errors import SettingsError, TransientError
 from services.shared.kafka import BACKOFF_MS, LARGEST_RECORD
 from services.shared.kafka_log import thin_logs
+from services.shared.kafka_topics import partition_counts
 from services.shared.records.source_record import Place, SourceRecord
 
 _MOVED = (CommitFailedError, IllegalGenerationError, IllegalStateError, RebalanceInProgressError, UnknownMemberIdError)
 _JOIN_PATIENCE = 30.0  # seconds
+_AHEAD = 32 << 20  # bytes that the client may fetch ahead of what is asked for, of all partitions
+_MOST_OF_PARTITION, _LEAST_OF_PARTITION = 8 << 20, 256 << 10
 _log = logging.getLogger(__name__)
 
 
+def bytes_ahead(partitions: int) -> int:
+    """How much may be fetched of one of so many partitions while nobody asks: a sink that waits keeps that in memory.
+
+    A larger record comes all the same, by itself.
+    """
+    return min(_MOST_OF_PARTITION, max(_LEAST_OF_PARTITION, _AHEAD // max(1, partitions)))
+
+
 def make_consumer(
-    bootstrap: str, group: str, topic: str, *, embedded: bool, session_timeout_ms: int = 15_000
+    bootstrap: str,
+    group: str,
+    topic: str,
+    *,
+    embedded: bool,
+    session_timeout_ms: int = 15_000,
+    ahead: int = _MOST_OF_PARTITION,
 ) -> AIOKafkaConsumer:
     """A group consumer for a sink, not yet started: whole fetches, committed records only, commits by hand.
 
@@ -40,7 +57,8 @@ def make_consumer(
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_uncommitted" if embedded else "read_committed",
-        max_partition_fetch_bytes=8 << 20,
+        max_partition_fetch_bytes=ahead,
+        fetch_max_bytes=_AHEAD,
         fetch_max_wait_ms=200,
         check_crcs=False,  # TCP and the broker check already; this is a third of the CPU of a fetch
         session_timeout_ms=session_timeout_ms,
@@ -61,18 +79,26 @@ class KafkaSource:
             make_consumer, bootstrap, group, topic, embedded=embedded, session_timeout_ms=session_timeout_ms
         )
         self._name = f"{group} on {topic}"
+        self._bootstrap, self._topic = bootstrap, topic
         self._is_alone = embedded
         self._consumer: AIOKafkaConsumer | None = None
 
     async def start(self) -> None:
         """Join the group. After a failure it can be called again."""
-        consumer = self._make()
+        consumer = self._make(ahead=bytes_ahead(await self._partitions()))
         try:
             await consumer.start()
         except KafkaError as error:
             await consumer.stop()
             raise TransientError(f"{self._name}: no Kafka: {error!r}") from error
         self._consumer = consumer
+
+    async def _partitions(self) -> int:
+        """How many the topic has now; 0 where it is not there yet, which the consumer waits for."""
+        try:
+            return (await partition_counts(self._bootstrap, [self._topic]))[self._topic]
+        except SettingsError:
+            return 0
 
     async def poll(self, seconds: float, max_records: int) -> list[SourceRecord]:
         """What there is, or what comes first within `seconds`; offsets of a partition rise."""

@@ -1,81 +1,23 @@
 """Both sinks between a real broker and a real ClickHouse."""
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
 
 import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
 from services.embedded.broker import EmbeddedBroker
-from services.shared.clickhouse import AsyncClickHouse, ClickHouse, connect
-from services.shared.clock import SystemClock
+from services.shared.clickhouse import ClickHouse
 from services.shared.kafka_topics import dead_letter_topic, ensure_topics, topic_specs
 from services.shared.records.rollups import encode_turns, encode_window
-from services.shared.room import Unlimited
-from services.shared.settings import Settings
 from services.shared.telemetry import Telemetry
-from services.sink.main import build_sinks
 from tests.support.clickhouse import ClickHouseServer
 from tests.support.eventually import eventually_async
 from tests.support.kafka.apache import ApacheKafka
 from tests.support.kafka.log import read_all
 from tests.support.otlp import T0, request, span, to_protobuf
 from tests.support.rollups import turn, window
-
-
-def settings_of(**more: Any) -> Settings:
-    name = f"t{uuid.uuid4().hex[:8]}"
-    fields = {
-        "app_id": name,
-        "spans_topic": f"{name}-spans",
-        "session_spans_topic": f"{name}-session-spans",
-        "rollups_topic": f"{name}-rollups",
-        "sink_flush_interval": "50ms",
-    }
-    return Settings(**(fields | more))
-
-
-@asynccontextmanager
-async def running_sinks(
-    settings: Settings, bootstrap: str, url: str, telemetry: Telemetry, *, embedded: bool, to_end: bool = False
-) -> AsyncIterator[None]:
-    store = AsyncClickHouse(connect(url))
-    sinks = build_sinks(
-        settings, bootstrap, store, room=Unlimited(), clock=SystemClock(), telemetry=telemetry, embedded=embedded
-    )
-    stop = asyncio.Event()
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for sink in sinks:
-                tasks.create_task(sink.run(stop, to_end=to_end))
-            yield
-            stop.set()
-    finally:
-        await store.close()
-
-
-async def produce(bootstrap: str, topic: str, values: Sequence[bytes], **more: Any) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, max_request_size=32 << 20, **more)
-    await producer.start()
-    for value in values:
-        await producer.send_and_wait(topic, value, partition=0)
-    await producer.stop()
-
-
-async def rows_appear(client: ClickHouse, table: str, count: int, within: float = 30) -> None:
-    async def look() -> bool:
-        found = await asyncio.to_thread(client.query, f"SELECT count() AS n FROM {table} FINAL")
-        return bool(found[0]["n"] >= count)
-
-    await eventually_async(look, within=within, what=f"{count} rows in {table}")
-
-
-def windows(count: int, start: int = 0) -> list[bytes]:
-    return [encode_window(window(f"s{number}", f"{number:016x}")) for number in range(start, start + count)]
+from tests.support.running_sinks import produce, rows_appear, running_sinks, settings_of, windows
 
 
 async def test_embedded_rollups_and_spans_reach_clickhouse_and_a_stop_drains_to_the_end(
