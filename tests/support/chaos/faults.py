@@ -10,6 +10,7 @@ from tests.support.chaos.trap import Plan, has_sprung, set_trap
 from tests.support.eventually import NotInTimeError
 
 _ATTEMPTS = 5
+_UNDER_WAY = 40  # records of a step after which something goes wrong at the latest
 _BROKER_FAULTS = 0.3  # share of runs with one
 
 CHECKPOINT = tuple(p for p in crash_points() if p.coroutine in ("TransactionalWriter.commit", "Partition.checkpoint"))
@@ -204,9 +205,9 @@ class Faults:
         self._count("broker SIGKILL")
 
     def _wait_for_work(self) -> None:
-        """Until some of what was sent is routed."""
+        """Until some of what is being sent is routed."""
         site = self._site
-        wanted = site.sent - self._random.randrange(1, 100)
+        wanted = site.sent + self._random.randrange(1, _UNDER_WAY)
         site.wait(lambda: site.routed() >= wanted, f"{wanted} records routed")
 
 

@@ -73,8 +73,9 @@ class SeedRun:
             steps = Faults(self._site, self._random, self._count).planned(self._faults)
             for (neighbour, fault), part in zip(steps, _parts(self._shaken(), len(steps)), strict=True):
                 end = neighbour()
-                self._site.send(part)
+                self._site.send_slowly(part)
                 fault()
+                self._site.send_rest()
                 end()
             self._finish()
             with self._around.broker_in_use:
@@ -95,7 +96,7 @@ class SeedRun:
             begin=begin,
             length=3 * HOUR,
             gap=GAP,
-            largest_batch=20,
+            largest_batch=8,
             is_scattered=True,
         )
 

@@ -1,6 +1,7 @@
 """An installation that is made to suffer: at least three workers, a sink, and the neighbours they depend on."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -8,14 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from services.shared.clickhouse import ClickHouse
 from tests.support.chaos.forked import ForkedProcess, spanloom
 from tests.support.chaos.trap import Plan, set_trap
 from tests.support.clickhouse import ClickHouseServer, migrated
 from tests.support.eventually import eventually
-from tests.support.installation import Installation, Service, send
+from tests.support.installation import Installation, Service
 from tests.support.kafka.apache import ApacheKafka
 from tests.support.kafka.log import committed_offset
 from tests.support.otlp import HOUR, MINUTE
@@ -114,6 +115,9 @@ class ChaosSite:
         self.installation = self._stack.enter_context(made)
         self.workers: list[ForkedService] = []
         self.sent = 0
+        self._to_send: deque[bytes] = deque()
+        self._refused: list[KafkaError] = []
+        self._producer = Producer({"bootstrap.servers": around.kafka.bootstrap, "acks": "all", "log_level": 2})
 
     def start(self) -> None:
         """All workers own something and the sink reads."""
@@ -133,9 +137,28 @@ class ChaosSite:
     def start_sink(self) -> None:
         self.sink = self.installation.start_forked("sink")
 
-    def send(self, records: list[bytes]) -> None:
-        send(self.installation.bootstrap, self.installation.spans_topic, records, PARTITIONS, self.sent)
-        self.sent += len(records)
+    def send_slowly(self, records: Sequence[bytes]) -> None:
+        """They are sent one after another while the run waits for something, and the rest by `send_rest`."""
+        self._to_send.extend(records)
+
+    def send_rest(self) -> None:
+        """All that is left; returns when everything sent so far is acknowledged."""
+        while self._to_send:
+            self._send_next()
+        left = self._producer.flush(PATIENCE)
+        assert not left, f"{left} records were not acknowledged"
+        assert not self._refused, f"not written: {self._refused[0]}"
+
+    def _send_next(self) -> None:
+        topic, number = self.installation.spans_topic, self.sent % PARTITIONS
+        self._producer.produce(topic, self._to_send.popleft(), partition=number, on_delivery=self._hear)
+        self._producer.poll(0)
+        self.sent += 1
+
+    def _hear(self, error: KafkaError | None, message: Message) -> None:
+        del message
+        if error is not None:
+            self._refused.append(error)
 
     def keep(self) -> None:
         """What a supervisor does. Raises when a process was ended by a bug or by its settings."""
@@ -149,10 +172,12 @@ class ChaosSite:
             self.sink.process.check_running()
 
     def wait(self, look: Callable[[], bool], what: str) -> None:
-        """Until `look()`, keeping the workers alive."""
+        """Until `look()`, keeping the workers alive and the traffic going."""
 
         def look_and_keep() -> bool:
             self.keep()
+            if self._to_send:
+                self._send_next()
             try:
                 return look()
             except KafkaException:
