@@ -25,7 +25,8 @@ def choose_position(where: str, *, ours: int | None, committed: int | None, boun
     if position > end:
         raise PermanentError(
             f"{where} ends at {end}, before our position {position}: the topic was made anew. "
-            f"Set SPANLOOM_EPOCH higher than before to begin again with the states as they are"
+            f"Set SPANLOOM_EPOCH (of trace_spans: SPANLOOM_RESOLVE_EPOCH) higher than before to begin again with the "
+            f"states as they are"
         )
     is_conflict = ours is not None and committed is not None and ours != committed
     return Position(max(position, first), is_conflict, max(first - position, 0))

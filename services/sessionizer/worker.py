@@ -72,12 +72,11 @@ class Worker:
         self._loops: list[asyncio.Future[None]] = []
         self._states: SavedStates = {}
         self._joining: asyncio.Future[None] | None = None
-        epoch = embedded.epoch if embedded else settings.epoch
         # In the direction of the flow: so they are drained.
         definitions = [
             route_definition(settings, counts),
-            resolve_definition(settings, counts, epoch),
-            window_definition(settings, counts, epoch),
+            resolve_definition(settings, counts, embedded.epoch if embedded else settings.resolve_epoch),
+            window_definition(settings, counts, embedded.epoch if embedded else settings.epoch),
         ]
         self._stages = {each.topic: self._runner(each) for each in definitions if each is not None}
         self._app = MembershipApp(

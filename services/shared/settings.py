@@ -136,6 +136,7 @@ class Settings(BaseSettings):
     epoch: int = Field(
         1, ge=1, lt=1 << 15, description="High bits of every version; raise it when `session_spans` was made anew."
     )
+    resolve_epoch: int = Field(1, ge=1, lt=1 << 15, description="Raise it when `trace_spans` was made anew.")
     instance_id: str = Field("", description="Static Kafka group membership: a stable name for this worker.")
     checkpoint_interval: Duration = Field(
         written("500ms"), gt=0, description="How often outputs, states and position commit."
