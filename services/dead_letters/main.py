@@ -61,7 +61,10 @@ def replay_letters(settings: Settings, selection: Selection, *, again: bool, dry
 
 def _brokers(settings: Settings) -> str:
     if not settings.kafka_bootstrap:
-        raise SettingsError("SPANLOOM_KAFKA_BOOTSTRAP is not set: name the brokers that hold the dead letters")
+        raise SettingsError(
+            "SPANLOOM_KAFKA_BOOTSTRAP is not set: name the brokers that hold the dead letters. The embedded broker of"
+            " `spanloom up` is memory of that process; its gateway refuses what nobody can decode with 400 instead"
+        )
     return settings.kafka_bootstrap
 
 

@@ -24,7 +24,8 @@ def unpack(data: bytes | memoryview) -> Any:  # noqa: ANN401 - any tree of plain
     try:
         return msgpack.unpackb(data, use_list=False, strict_map_key=False, ext_hook=_large)
     except (msgpack.UnpackException, msgpack.ExtraData, ValueError, TypeError) as error:
-        raise UnpackError(f"{len(data)} bytes cannot be unpacked: {error!r}") from error
+        # Not its text: that may hold all there is, nested deeper than can be printed.
+        raise UnpackError(f"{len(data)} bytes cannot be unpacked: {type(error).__name__}") from error
 
 
 def _digits(value: object) -> msgpack.ExtType:

@@ -86,9 +86,11 @@ def decode(value: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise UnreadableRollupError(f"session_rollups record of {len(value)} bytes is no JSON: {error}") from error
     kind = record.get("type") if isinstance(record, dict) else None
-    if kind == "window" or (kind in _LISTS and isinstance(record.get(kind), list)):
+    if kind == "window" or (isinstance(kind, str) and kind in _LISTS and isinstance(record.get(kind), list)):
         return dict(record)
-    raise UnreadableRollupError(f"session_rollups record of {len(value)} bytes has type {kind!r}: upgrade this reader")
+    raise UnreadableRollupError(
+        f"session_rollups record of {len(value)} bytes has type {kind!r:.100}: upgrade this reader"
+    )
 
 
 def _turn(turn: TurnRollup) -> dict[str, Any]:

@@ -89,10 +89,10 @@ def decode(value: bytes) -> SpansRecord | WatermarkRecord:
                 for project, session_id, time, items in fields[3]
             )
         )
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         if isinstance(error, UnreadableRecordError):
             raise
-        message = f"session_spans record of {len(value)} bytes is not one of ours: {error!r}"
+        message = f"session_spans record of {len(value)} bytes is not one of ours: {error!r:.200}"
         raise UnreadableRecordError(message) from error
 
 

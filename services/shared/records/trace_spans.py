@@ -103,10 +103,10 @@ def decode(value: bytes) -> TracesRecord | WatermarkRecord:
             ),
             tuple(_unpack_waiting(group, table) for group in fields[4]),
         )
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         if isinstance(error, UnreadableRecordError):
             raise
-        message = f"trace_spans record of {len(value)} bytes is not one of ours: {error!r}"
+        message = f"trace_spans record of {len(value)} bytes is not one of ours: {error!r:.200}"
         raise UnreadableRecordError(message) from error
 
 
