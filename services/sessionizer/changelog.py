@@ -10,6 +10,7 @@ from functools import partial
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
+from services.sessionizer.recovery import RecoveryProgress
 from services.shared.errors import TransientError
 
 Entry = tuple[bytes, bytes | None]
@@ -36,10 +37,13 @@ def _reader(bootstrap: str, group: str) -> Consumer:
     )
 
 
-async def read_changelog(bootstrap: str, group: str, topic: str, partition: int) -> AsyncIterator[list[Entry]]:
+async def read_changelog(
+    bootstrap: str, group: str, topic: str, partition: int, progress: RecoveryProgress
+) -> AsyncIterator[list[Entry]]:
     """Every committed entry in log order, in batches, up to the end the log has now.
 
-    Raises `TransientError` when the broker stops answering.
+    `progress` is told of a batch when the next one is asked for. Raises `TransientError` when the
+    broker stops answering.
     """
     loop = asyncio.get_running_loop()
     reader = await loop.run_in_executor(None, _reader, bootstrap, group)
@@ -51,14 +55,17 @@ async def read_changelog(bootstrap: str, group: str, topic: str, partition: int)
             raise TransientError(f"asking the end of {topic}/{partition}: {fault}") from fault
         if bounds is None or OFFSET_INVALID in bounds:
             raise TransientError(f"the broker did not tell the end of {topic}/{partition} within {_TIMEOUT:.0f} s")
+        progress.begin(bounds[1] - bounds[0])
         await loop.run_in_executor(None, reader.assign, [where])
         finished = bounds[0] == bounds[1]
+        position = bounds[0]
         while not finished:
             entries: list[Entry] = []
             for message in await loop.run_in_executor(None, reader.consume, _BATCH, _PATIENCE):
                 error = message.error()
                 if error is None:
                     entries.append((message.key() or b"", message.value()))
+                    position = (message.offset() or 0) + 1
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own codes start with "_"
                     # The offset of this event counts control records, which are never delivered.
                     finished = (message.offset() or 0) >= bounds[1]
@@ -66,7 +73,9 @@ async def read_changelog(bootstrap: str, group: str, topic: str, partition: int)
                     raise TransientError(f"reading {topic}/{partition}: {error.str()}")
             if entries:
                 yield entries
+                progress.read(len(entries), bounds[1] - position)
     finally:
+        progress.end()
         await loop.run_in_executor(None, reader.close)
 
 

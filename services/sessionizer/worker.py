@@ -24,6 +24,7 @@ from services.sessionizer.pipeline import (
     window_definition,
 )
 from services.sessionizer.position import choose_position
+from services.sessionizer.recovery import RecoveryProgress
 from services.sessionizer.runner import StageRunner
 from services.sessionizer.stage import Stage
 from services.shared.clock import Clock
@@ -206,10 +207,11 @@ class Worker:
             return stage.restored() or 0
         if definition.changelog is not None:
             group = self._settings.app_id
-            async for entries in read_changelog(self._bootstrap, group, definition.changelog, number):
+            progress = RecoveryProgress(definition.name, number, clock=self._clock, telemetry=self._telemetry)
+            async for entries in read_changelog(self._bootstrap, group, definition.changelog, number, progress):
                 stage.restore(entries)
-                self._telemetry.count("spanloom_restored_entries_total", definition.name, by=len(entries))
-        return await self._position(definition, fetcher, number, stage.restored())
+        # In a thread, so that heartbeats go on: it takes seconds for a million sessions.
+        return await self._position(definition, fetcher, number, await asyncio.to_thread(stage.restored))
 
     async def _position(self, definition: StageDefinition, fetcher: Fetcher, number: int, ours: int | None) -> int:
         """Where to go on: where the state stands, else where the group stands, else where the log begins."""

@@ -90,6 +90,11 @@ METRICS: Mapping[str, MetricDefinition] = {
     "spanloom_restored_entries_total": MetricDefinition(
         "counter", "Changelog entries read back on taking over.", ("stage",)
     ),
+    "spanloom_recovery_remaining_entries": MetricDefinition(
+        "gauge",
+        "Changelog offsets left to read back on taking over a partition; only while it is read.",
+        ("stage", "partition"),
+    ),
     "spanloom_position_conflicts_total": MetricDefinition(
         "counter", "Times the group's offset differed from the state's position; the state's won.", ("stage",)
     ),

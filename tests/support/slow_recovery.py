@@ -12,11 +12,14 @@ from collections.abc import AsyncIterator
 from services.cli.main import main
 from services.sessionizer import worker
 from services.sessionizer.changelog import Entry, read_changelog
+from services.sessionizer.recovery import RecoveryProgress
 
 
 def slow_down(seconds: float) -> None:
-    async def read_slowly(bootstrap: str, group: str, topic: str, partition: int) -> AsyncIterator[list[Entry]]:
-        async for entries in read_changelog(bootstrap, group, topic, partition):
+    async def read_slowly(
+        bootstrap: str, group: str, topic: str, partition: int, progress: RecoveryProgress
+    ) -> AsyncIterator[list[Entry]]:
+        async for entries in read_changelog(bootstrap, group, topic, partition, progress):
             yield entries
         print("recovery takes its time", flush=True)  # noqa: T201 - what a test waits for
         await asyncio.sleep(seconds)

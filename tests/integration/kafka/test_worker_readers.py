@@ -10,10 +10,12 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 
 from services.sessionizer.changelog import read_changelog
 from services.sessionizer.fetcher import Fetcher
+from services.sessionizer.recovery import RecoveryProgress
 from services.sessionizer.stage import Output
 from services.shared.clock import SystemClock
 from services.shared.kafka import TransactionalWriter
 from services.shared.kafka_topics import TopicSpec, ensure_topics
+from services.shared.telemetry import Telemetry
 from tests.support.eventually import eventually_async
 from tests.support.kafka.apache import ApacheKafka
 
@@ -68,8 +70,11 @@ async def test_stages_and_recovery_never_see_what_a_fenced_owner_wrote(kafka: Ap
     await successor.commit([Output(f"{name}-out", 0, None, b"two")], [(b"key", b"two")], 2)
     async with fetching(kafka, f"{name}-out", 0) as fetcher:
         assert await fetch_until(fetcher, lambda: fetcher.caught_up(0), "the end of the log") == [b"one", b"two"]
+    progress = RecoveryProgress("window", 0, clock=SystemClock(), telemetry=Telemetry())
     restored = [
-        entry async for batch in read_changelog(kafka.bootstrap, name, f"{name}-changelog", 0) for entry in batch
+        entry
+        async for batch in read_changelog(kafka.bootstrap, name, f"{name}-changelog", 0, progress)
+        for entry in batch
     ]
     assert restored == [(b"key", b"one"), (b"key", b"two")]
     await successor.stop()

@@ -176,6 +176,17 @@ async def test_a_partition_that_is_not_kept_is_loaded_again() -> None:
     assert bench.runner.owned[0].stage is not before
 
 
+async def test_a_runner_is_ready_only_when_its_states_are_read_back() -> None:
+    bench = Bench()
+    bench.hold_loading.clear()
+    owning = asyncio.ensure_future(bench.own(0))
+    await bench.settle()
+    assert not bench.runner.is_flowing
+    bench.hold_loading.set()
+    await owning
+    assert bench.runner.is_flowing
+
+
 async def test_a_revoke_while_loading_abandons_the_loads() -> None:
     bench = Bench()
     bench.hold_loading.clear()
