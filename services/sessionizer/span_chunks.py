@@ -134,6 +134,8 @@ def _estimate_items(items: Iterable[SpanFacts | SessionEnd]) -> int:
         size += _ITEM_BYTES
         if isinstance(item, SpanFacts):
             size += len(item.input) + len(item.output) + len(item.error) + 9 * len(item.ends_at)
+            if item.annotations:
+                size += sum(_ITEM_BYTES + len(each.explanation) + len(each.metadata) for each in item.annotations)
             if item.dimensions is not last:
                 last = item.dimensions
                 size += sum(len(name) + len(text) for name, text in (*last.session, *last.metadata))

@@ -5,7 +5,7 @@ the one that ended last, tool calls apart. So of each turn a record sends two te
 whatever the number of its spans, and none where it holds a root that has them.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -19,32 +19,44 @@ Turn = tuple[Hashable, bytes]
 """Whose turn it is (a session key, or `None` for one not known yet), and its trace id."""
 
 
-def texts_below(spans: Sequence[tuple[Turn, SpanFacts, Span]], texts: Plan) -> dict[int, tuple[str, str]]:
+_Spans = Sequence[tuple[Turn, SpanFacts, Span]]
+
+
+def texts_below(spans: _Spans, texts: Plan) -> dict[int, tuple[str, str]]:
     """Input and output (or "") by the place of the spans that bring some. Texts are as long as they came."""
-    found: dict[int, tuple[str, str]] = {}
-    for places in _without(spans, lambda facts: facts.input).values():
-        places.sort(key=lambda place: (spans[place][1].start, spans[place][1].span_id))
-        for place in places:
-            if text := _texts(spans[place][2], texts)[0]:
-                found[place] = (text, "")
-                break
-    for places in _without(spans, lambda facts: facts.output).values():
-        places.sort(key=lambda place: (spans[place][1].end, spans[place][1].span_id), reverse=True)
-        for place in places:
-            if text := _texts(spans[place][2], texts)[1]:
-                found[place] = (found[place][0] if place in found else "", text)
-                break
-    return found
-
-
-def _without(spans: Sequence[tuple[Turn, SpanFacts, Span]], text: Callable[[SpanFacts], str]) -> dict[Turn, list[int]]:
-    """The places of other spans than roots and tool calls, of turns no span of which has the text yet."""
-    with_text = {turn for turn, facts, _ in spans if text(facts)}
-    found: dict[Turn, list[int]] = {}
+    below: dict[Turn, list[int]] = {}
+    with_input, with_output = set[Turn](), set[Turn]()
     for place, (turn, facts, _) in enumerate(spans):
-        if facts.parent_id and turn not in with_text and not facts.is_tool_call:
-            found.setdefault(turn, []).append(place)
+        if not facts.parent_id:
+            if facts.input:
+                with_input.add(turn)
+            if facts.output:
+                with_output.add(turn)
+        elif not facts.is_tool_call:
+            below.setdefault(turn, []).append(place)
+    found: dict[int, tuple[str, str]] = {}
+    for turn, places in below.items():
+        if turn not in with_input:
+            _find_input(spans, places, texts, found)
+        if turn not in with_output:
+            _find_output(spans, places, texts, found)
     return found
+
+
+def _find_input(spans: _Spans, places: list[int], texts: Plan, found: dict[int, tuple[str, str]]) -> None:
+    places.sort(key=lambda place: (spans[place][1].start, spans[place][1].span_id))
+    for place in places:
+        if text := _texts(spans[place][2], texts)[0]:
+            found[place] = (text, "")
+            return
+
+
+def _find_output(spans: _Spans, places: list[int], texts: Plan, found: dict[int, tuple[str, str]]) -> None:
+    places.sort(key=lambda place: (spans[place][1].end, spans[place][1].span_id), reverse=True)
+    for place in places:
+        if text := _texts(spans[place][2], texts)[1]:
+            found[place] = (found[place][0] if place in found else "", text)
+            return
 
 
 def previews(span: Span, values: list[Any]) -> tuple[str, str]:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from services.shared.model.span import PICODOLLARS, ModelCall
+from services.shared.model.span import PICODOLLARS, ModelCall, SpanFacts
 from services.shared.otlp.numbers import MAX_COUNT
 from services.shared.otlp.span_kind import KINDS, MODEL_CALLS, Kind
 from services.shared.semconv import TABLE, Meaning
-from tests.support.extraction import attributes_give, call_of
+from tests.support.extraction import attributes_give, call_of, extraction_of
+from tests.support.otlp import request, span
 
 LLM = {"openinference.span.kind": "LLM"}
 USAGE = {"llm.model_name": "gpt-4o", "llm.token_count.prompt": 10, "llm.token_count.completion": 3}
@@ -257,3 +258,55 @@ def test_time_to_first_token_is_a_duration_in_ns_whatever_its_unit(
     attributes: dict[str, Any], expected: int | None
 ) -> None:
     assert attributes_give(attributes).time_to_first_token == expected
+
+
+def tokens_of(attributes: dict[str, Any], resource: dict[str, Any] | None = None) -> tuple[int | None, ...]:
+    """Prompt, completion and total of a model call."""
+    [group] = extraction_of(request(span(attributes=LLM | {"session.id": "s"} | attributes), resource=resource)).groups
+    [facts] = group.items
+    assert isinstance(facts, SpanFacts)
+    assert facts.call is not None
+    return facts.call.prompt, facts.call.completion, facts.call.total
+
+
+LANGFUSE = "langfuse.observation.usage_details"
+OPENLIT = {"telemetry.sdk.name": "openlit"}
+CLAUDE = {"gen_ai.system": "anthropic", "gen_ai.usage.input_tokens": 900, "gen_ai.usage.output_tokens": 9}
+CACHED = {"gen_ai.usage.cache_read.input_tokens": 400, "gen_ai.usage.cache_creation.input_tokens": 30}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "resource", "tokens"),
+    [
+        (CLAUDE | CACHED, None, (900, 9, 909)),
+        (CLAUDE | CACHED, OPENLIT, (1330, 9, 1339)),
+        (CLAUDE | CACHED | {"gen_ai.usage.total_tokens": 909}, OPENLIT, (1330, 9, 1339)),
+        (CLAUDE | CACHED | {"gen_ai.usage.total_tokens": 1339}, OPENLIT, (1330, 9, 1339)),
+        (CLAUDE, OPENLIT, (900, 9, 909)),
+        (CLAUDE | CACHED | {"gen_ai.system": "openai"}, OPENLIT, (900, 9, 909)),
+        (CLAUDE | CACHED | {"gen_ai.usage.input_tokens": 20}, None, (450, 9, 459)),
+        ({LANGFUSE: '{"input": 5, "output": 2, "input_cache_read": 100, "total": 107}'}, None, (105, 2, 107)),
+        ({LANGFUSE: '{"input": 5, "output": 2, "output_reasoning": 3}'}, None, (5, 5, 10)),
+        (
+            {LANGFUSE: '{"prompt_tokens": 50, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 40}}'},
+            None,
+            (50, 2, 52),
+        ),
+        ({"input_tokens": 3, "output_tokens": 1, "cache_read_tokens": 2}, None, (5, 1, 6)),
+    ],
+)
+def test_prompt_tokens_include_cached_ones_and_completions_reasoning_whoever_counts(
+    attributes: dict[str, Any], resource: dict[str, Any] | None, tokens: tuple[int, int, int]
+) -> None:
+    assert tokens_of(attributes, resource) == tokens
+
+
+def test_a_tool_call_has_the_name_of_its_tool_or_of_its_span_and_a_call_its_provider() -> None:
+    tool = {"openinference.span.kind": "TOOL"}
+
+    assert attributes_give(tool | {"tool.name": "lookup"}).tool == "lookup"
+    assert attributes_give(tool).tool == "chat"
+    assert attributes_give({"gen_ai.tool.name": "lookup"} | LLM).tool == ""
+    call = call_of({"gen_ai.provider.name": "openai"} | LLM)
+    assert call is not None
+    assert call.provider == "openai"
