@@ -23,6 +23,10 @@ class TooLargeForTopicError(PermanentError):
     """The topic takes none of this size: raise its max.message.bytes. Nothing of the call was written."""
 
 
+class _OutOfStepError(TransientError):
+    """The broker expects another number of record: nothing was written, and it is put right by now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shipment:
     """One record to write."""
@@ -65,6 +69,13 @@ class Resender:
 
     def send(self, shipments: Sequence[Shipment]) -> None:
         """All of them, or none. Raises `TooLargeForTopicError` when one of them is; the resender goes on then."""
+        try:
+            self._attempt(shipments)
+        except _OutOfStepError:
+            # librdkafka counts what the broker refused; the abort of this attempt has put that right.
+            self._attempt(shipments)
+
+    def _attempt(self, shipments: Sequence[Shipment]) -> None:
         self._faults.clear()
         self._call("beginning a transaction", self._producer.begin_transaction)
         try:
@@ -90,6 +101,8 @@ class Resender:
         for each in (fault, *self._faults):
             if each.code() in _TOO_LARGE:
                 raise TooLargeForTopicError(each.str()) from error
+        if fault.code() == KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER:
+            raise _OutOfStepError(f"sending letters: {fault.str()}") from error
         raise TransientError(f"sending letters: {(self._faults or [fault])[0].str()}") from error
 
     def _hear(self, error: KafkaError | None, message: Message) -> None:
