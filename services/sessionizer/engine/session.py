@@ -179,12 +179,12 @@ class Session:
         window.change(now.version, now.watermark, now.policy, gap)
 
     def _bound_windows(self, now: Now, effects: Effects) -> None:
-        """Make room for one more: give up the oldest sealed window, or else the oldest that is closed."""
-        if len(self.windows) < now.max_windows:
-            return
-        closed = (w for w in self.windows if not w.is_plain or now.watermark > w.end + w.gap)
-        window = min(closed, key=lambda window: (not window.sealed, window.opened), default=None)
-        if window is not None:
+        """Make room for one more: give up the oldest sealed windows, then the oldest that are closed."""
+        while len(self.windows) >= now.max_windows:
+            closed = (w for w in self.windows if not w.is_plain or now.watermark > w.end + w.gap)
+            window = min(closed, key=lambda window: (not window.sealed, window.opened), default=None)
+            if window is None:
+                return
             effects.evicted += window.identities
             effects.given_up.append((self, window))
             self.windows.remove(window)

@@ -69,6 +69,12 @@ def rows_of_others(stage_run: StageRun) -> tuple[list[Row], list[Row]]:
     return windows, turns
 
 
+def states_of_others(stage_run: StageRun) -> list[tuple[bytes, bytes | None]]:
+    """What was written of them to the changelog, in order."""
+    name = HOT.encode()
+    return [(key, value) for key, value in stage_run.changelog if name not in key and key != b"meta"]
+
+
 def ordinary_sessions(poison: Callable[[int], SpanFacts] | None) -> StageRun:
     """Sixty sessions that grow record by record; in the same records 50 spans of the hot key, if any."""
     stage_run, numbers = StageRun(SMALL), count()
@@ -98,33 +104,21 @@ def ordinary_sessions(poison: Callable[[int], SpanFacts] | None) -> StageRun:
 def test_a_hot_key_changes_nothing_of_other_sessions(poison: Callable[[int], SpanFacts]) -> None:
     alone, beside = ordinary_sessions(None), ordinary_sessions(poison)
     assert rows_of_others(beside) == rows_of_others(alone)
+    assert states_of_others(beside) == states_of_others(alone) != []
     assert len(rows_of_others(alone)[0]) == 60
     hot = [row for row in beside.tables.living_windows().values() if row["session_id"] == HOT.session_id]
     assert sum(row["span_count"] for row in hot) == 1_500
 
 
-def states_of_others(stage_run: StageRun) -> list[tuple[bytes, bytes | None]]:
-    name = HOT.encode()
-    return [(key, value) for key, value in stage_run.changelog if name not in key and key != b"meta"]
-
-
-@pytest.mark.parametrize("poison", EVERYTHING)
-def test_what_other_sessions_write_to_the_changelog_is_the_same_beside_a_hot_key(
-    poison: Callable[[int], SpanFacts],
-) -> None:
-    alone, beside = states_of_others(ordinary_sessions(None)), states_of_others(ordinary_sessions(poison))
-    assert beside == alone != []
-
-
 @pytest.mark.parametrize("poison", [one_trace, turns_of_five, traces_of_one_span])
 def test_sealed_windows_are_not_decoded_for_every_record(poison: Callable[[int], SpanFacts]) -> None:
     stage_run, decoded = StageRun(Policy(max_spans=2_000)), []
-    for first in range(0, 16_000, 500):
+    for first in range(0, 10_000, 500):
         add(stage_run, *map(poison, range(first, first + 500)))
         decoded.append(table_of(stage_run).decoded)
         stage_run.flush()
     assert max(decoded[-4:]) < 1.5 * max(decoded[:4])
-    assert stage_run.stage.gauges["spanloom_held_windows"] == 8
+    assert stage_run.stage.gauges["spanloom_held_windows"] == 5
 
 
 def test_copies_are_recognised_in_large_sealed_windows_after_a_restart() -> None:
@@ -167,6 +161,15 @@ def test_a_session_key_holds_a_bounded_number_of_windows_and_no_span_is_lost(
     assert len([key for key, _ in stage_run.stage.snapshot() if HOT.encode() in key]) == 2 * MAX_WINDOWS
 
 
+def test_windows_that_were_open_when_there_were_too_many_go_as_soon_as_they_are_closed() -> None:
+    stage_run = StageRun(Policy())
+    add(stage_run, *map(hours_apart, range(150)))  # nobody knows what time it is, so all are open
+    assert stage_run.stage.gauges["spanloom_held_windows"] == 150
+    pass_time(stage_run, T0)
+    add(stage_run, hours_apart(150))
+    assert stage_run.stage.gauges["spanloom_held_windows"] == MAX_WINDOWS
+
+
 def test_sealed_windows_are_given_up_before_windows_that_late_spans_can_still_change() -> None:
     stage_run = StageRun(Policy())
     pass_time(stage_run, T0)
@@ -192,7 +195,7 @@ def test_sealed_windows_give_their_identities_up_without_being_decoded() -> None
 
 def test_a_flood_of_new_session_ids_keeps_few_decoded_and_leaves_nothing_behind() -> None:
     stage_run = StageRun(SMALL)
-    for first in range(0, 2_000, 100):
+    for first in range(0, 1_000, 100):
         groups = (
             SpanGroup(SessionKey("shop", f"s{number}"), T0, (facts(number + 1, 1, T0, T0),))
             for number in range(first, first + 100)
@@ -201,9 +204,9 @@ def test_a_flood_of_new_session_ids_keeps_few_decoded_and_leaves_nothing_behind(
         stage_run.flush()
         assert len(table_of(stage_run)._kept) <= KEPT_SESSIONS
     states = dict(stage_run.stage.snapshot())
-    assert sum(len(key) + len(value) for key, value in states.items()) < 2_000 * 500
+    assert sum(len(key) + len(value) for key, value in states.items()) < 1_000 * 500
     pass_time(stage_run, T0 + HOUR)
     pass_time(stage_run, T0 + 3 * HOUR)
     stage_run.flush()
     assert dict(stage_run.stage.snapshot()).keys() == {b"meta"}
-    assert stage_run.counts["spanloom_windows_expired_total", ""] == 2_000
+    assert stage_run.counts["spanloom_windows_expired_total", ""] == 1_000
