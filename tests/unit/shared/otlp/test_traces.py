@@ -15,9 +15,10 @@ SOME, OTHER = SessionKey("default", "s"), SessionKey("default", "t")
 
 
 def of(number: int, *, trace: int = 1, parent: int = 0, **attributes: Any) -> Any:
-    """A span; `session` is its session id, if it has one."""
-    named = {"session.id": attributes.pop("session")} if "session" in attributes else {}
-    return span(trace_id=trace, span_id=number, parent_id=parent, attributes=named | attributes)
+    """A span; `session` is its session id, if it has one, and `previous` that of the session that it ends."""
+    names = {"session": "session.id", "previous": "session.previous_id"}
+    named = {names[name]: value for name, value in attributes.items()}
+    return span(trace_id=trace, span_id=number, parent_id=parent, attributes=named)
 
 
 def extracted(*spans: Any, resolve: Resolve = Resolve.ALWAYS) -> Extraction:
@@ -30,7 +31,9 @@ def waiting(extraction: Extraction) -> list[int]:
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_an_id_on_any_span_serves_its_trace_at_once_and_binds_it_for_others(number: int) -> None:
-    spans = [of(each, parent=each - 1, **({"session": "s"} if each == number else {})) for each in (3, 2, 1)]
+    spans = [
+        of(each, parent=each - 1, session="s") if each == number else of(each, parent=each - 1) for each in (3, 2, 1)
+    ]
 
     extraction = extracted(*spans)
 
@@ -70,7 +73,7 @@ def test_an_unusable_id_is_none() -> None:
 def test_a_waiting_span_keeps_its_own_project_and_the_session_that_it_ends() -> None:
     mine, yours = {"openinference.project.name": "mine"}, {"openinference.project.name": "yours"}
     data = request_of(
-        resource_spans([of(1, **{"session.previous_id": "old"})], resource=mine),
+        resource_spans([of(1, previous="old")], resource=mine),
         resource_spans([of(2)], resource=yours),
     )
 
