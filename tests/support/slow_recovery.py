@@ -8,6 +8,7 @@ For tests of what happens to a worker meanwhile.
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from services.cli.main import main
 from services.sessionizer import worker
@@ -22,7 +23,9 @@ def slow_down(seconds: float) -> None:
         async for entries in read_changelog(bootstrap, group, topic, partition, progress):
             yield entries
         print("recovery takes its time", flush=True)  # noqa: T201 - what a test waits for
-        await asyncio.sleep(seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await asyncio.Event().wait()  # of all that it could wait for, nothing comes
 
     setattr(worker, "read_changelog", read_slowly)  # noqa: B010 - the module imports the name, it does not export it
 
