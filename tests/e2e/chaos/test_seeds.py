@@ -22,7 +22,7 @@ SEEDS = tuple(range(1, 21))
 LANES = 2
 """Runs at a time: most of one is waiting for session timeouts. They share the broker, and what befalls it."""
 LONGEST = 1_800.0
-"""Seconds for which a test waits; all seeds take 6 minutes on an idle machine of two cores."""
+"""Seconds for which a test waits, on a machine that is busy with other things, too."""
 
 
 @pytest.fixture(scope="module")

@@ -87,14 +87,14 @@ async def _own(settings: Settings, moved: Collection[str]) -> None:
 
 
 async def _at_the_end(each: StageRunner) -> None:
-    """Until it has folded what earlier stages wrote."""
+    """Until it has folded, and committed, what earlier stages wrote."""
 
     def look() -> bool:
         return all(each._source.caught_up(number) for number in each.owned)
 
     await _until(look)
     async with each._lock:
-        """The turn in which it saw the end is over."""
+        await each._checkpoint()  # after the turn in which it saw the end
 
 
 async def _until(look: Callable[[], bool]) -> None:

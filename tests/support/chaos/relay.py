@@ -25,7 +25,7 @@ from tests.support.chaos.owner import TO_BE_RESTARTED, own
 from tests.support.chaos.replay import groups_of_log, groups_of_request, judge_states, judge_waiting, spans_in
 from tests.support.chaos.trap import Plan, has_sprung, points_reached, set_trap
 from tests.support.chaos.verdict import SpanName, Verdict, judge_route, judge_versions
-from tests.support.comparison import Row, differences_from_reference, living
+from tests.support.comparison import Row, differences_from_reference
 from tests.support.installation import send
 from tests.support.kafka.apache import ApacheKafka
 from tests.support.kafka.log import LogFollower, LogRecord, read_all
@@ -36,6 +36,7 @@ PARTITIONS = 2
 _SESSIONS, _TURNS, _SPANS = 6, 2, 4  # of a round; spans of a turn
 _LONGEST = 60.0
 _ATTEMPTS = 5
+_MORE_OWNERS = 2
 _OF_A_MOVE = ("StageRunner.pause", "StageRunner.take", "Partition.close", "TransactionalWriter.stop")
 
 
@@ -138,33 +139,40 @@ class Relay:
         assert status == 0, f"status {status}\n{owner.tail()}"
         return points_reached(self._trap(owner))
 
-    def follow(self) -> list[Row]:
-        """Read on what is committed; the new rollups."""
+    def follow(self) -> None:
+        """Read on what is committed."""
         log = self._session_spans.read()
         self._log += log
         self._routed.update(spans_in(groups_of_log(log)))
-        fresh: list[Row] = [rollups.decode(record.value or b"") for record in self._rollups.read()]
-        self._published += fresh
-        return fresh
+        self._published += [rollups.decode(record.value or b"") for record in self._rollups.read()]
 
     def assert_exact(self) -> None:
-        """Since the round began: each span once in `session_spans`, each window in `session_rollups` as it must be."""
-        fresh = self.follow()
+        """Of this round: each span once in `session_spans`, each window in `session_rollups` as it must be.
+
+        What an owner commits may be seen by its next stage a moment later, after that has ended: so what seems to be
+        missing has another owner or two to come. What is lost stays lost, and what is double stays double.
+        """
+        for _ in range(_MORE_OWNERS):
+            if not self._findings():
+                return
+            self.run()
+        found = self._findings()
+        assert not found, "\n".join(found[:12])
+
+    def _findings(self) -> list[str]:
+        self.follow()
         verdict = Verdict()
         judge_route(verdict, self._sent, self._routed)
-        assert verdict.is_exact, verdict.text()
         keys = {group.key for group in self._round}
-        mine = [row for row in fresh if SessionKey(row["project"], row["session_id"]) in keys]
+        mine = [row for row in self._published if SessionKey(row["project"], row["session_id"]) in keys]
         windows = [row for row in mine if row["type"] == "window"]
         turns = [
             {**turn, "window_id": row["window_id"]} for row in mine if row["type"] == "turns" for turn in row["turns"]
         ]
-        expected = reference_windows(self._round, self._policy)
         # The time of the round is not over yet.
         as_closed = [{**row, "state": "closed", "close_reason": "idle"} for row in windows]
-        assert len(living(windows, ("window_id",))) == _SESSIONS
-        found = differences_from_reference(expected, as_closed, turns)
-        assert not found, "\n".join(found[:12])
+        expected = reference_windows(self._round, self._policy)
+        return verdict.findings + differences_from_reference(expected, as_closed, turns)
 
     def verdict(self) -> Verdict:
         """Over everything since the beginning."""
