@@ -9,6 +9,13 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from services.shared.model.outcome import DeadLetterReason
 from services.shared.otlp import json_request, unpack, wire
 
+MAX_MESSAGES = 1_000_000
+"""Messages (resources, spans, attributes, values ...) in one large request.
+
+An empty one is 2 bytes on the wire and 90 in memory, so 32 MB of them would take 1.4 GB.
+"""
+
+_CROWD_BYTES = 4 << 20  # requests up to here are not counted: at worst they take 350 MB
 _GZIP_MAGIC = b"\x1f\x8b"
 _JSON_SPACE = b" \t\r\n"
 
@@ -19,6 +26,9 @@ class DeadLetter:
 
     reason: DeadLetterReason
     detail: str
+
+
+_CROWDED = DeadLetter(DeadLetterReason.TOO_LARGE, f"more than {MAX_MESSAGES} messages inside the request")
 
 
 def decode_request(value: bytes) -> TracesData | DeadLetter:
@@ -52,6 +62,8 @@ def _may_be_json(value: bytes) -> bool:
 
 
 def _decode_protobuf(value: bytes) -> TracesData | DeadLetter:
+    if len(value) > _CROWD_BYTES and wire.holds_more_messages(value, TracesData.DESCRIPTOR, MAX_MESSAGES):
+        return _CROWDED
     try:
         request = TracesData.FromString(value)
     except DecodeError:
@@ -67,6 +79,9 @@ def _decode_protobuf(value: bytes) -> TracesData | DeadLetter:
 
 
 def _decode_json(value: bytes) -> TracesData | DeadLetter:
+    # Braces in texts count too: no one request has so many, and looking closer would take the memory to be saved.
+    if len(value) > _CROWD_BYTES and value.count(b"{") > MAX_MESSAGES:
+        return _CROWDED
     try:
         document = orjson.loads(value)
     except orjson.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""Why bytes are no protobuf message: what the protobuf library does not tell.
+"""What the protobuf library does not tell of bytes: why it refused them, and how many messages they would make.
 
 The library is the only judge of whether bytes decode; this scanner looks at bytes that it
 refused, once, and names the first fault.
@@ -6,6 +6,7 @@ refused, once, and names the first fault.
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
@@ -15,6 +16,8 @@ MAX_DEPTH = 100
 """Messages inside messages, as in the protobuf library."""
 
 _MAX_VARINT_BYTES = 10
+_LENGTH_DELIMITED = 2
+_GROUP_MARKS = (3, 4)  # begin and end: what is between is passed over like fields
 
 MAX_FIELDS = 500_000
 """The scanner gives up here (about a second): a dead letter needs a reason, not the best one at any cost."""
@@ -43,6 +46,21 @@ class _Reader:
             if byte < 0x80:  # noqa: PLR2004 - the continuation bit
                 return result
         raise _FaultError(DeadLetterReason.INVALID_PROTOBUF, self.position, "a number of more than 10 bytes")
+
+    def size_of(self, tag: int, end: int) -> int:
+        """Bytes of the value that follows; a number of variable length has been passed already."""
+        match tag & 7:
+            case 0:
+                self.varint(end)
+                return 0
+            case 1:
+                return 8
+            case 2:
+                return self.varint(end)
+            case 5:
+                return 4
+            case wire_type:
+                raise _FaultError(DeadLetterReason.INVALID_WIRE_TYPE, self.position, f"wire type {wire_type}")
 
     def skip(self, size: int, end: int) -> None:
         self._need(size, end)
@@ -77,6 +95,46 @@ def has_known_field(data: bytes, descriptor: Descriptor) -> bool:
     with suppress(_FaultError):
         _top_level(reader, descriptor)
     return reader.is_known
+
+
+def holds_more_messages(data: bytes, descriptor: Descriptor, most: int) -> bool:
+    """Whether bytes of this type hold more than `most` messages inside messages. About 1 us for each field.
+
+    Up to the first fault: what the library would have made of the rest is nothing.
+    """
+    reader = _Reader(data)
+    found = 0
+    inside = [(len(data), descriptor)]
+    with suppress(_FaultError):
+        while inside:
+            end, message = inside[-1]
+            if reader.position >= end:
+                inside.pop()
+                continue
+            tag = reader.varint(end)
+            if tag & 7 in _GROUP_MARKS:
+                continue
+            size = reader.size_of(tag, end)
+            begin = reader.position
+            reader.skip(size, end)
+            part = _parts(message).get(tag >> 3) if tag & 7 == _LENGTH_DELIMITED else None
+            if part is not None and len(inside) <= MAX_DEPTH:
+                found += 1
+                if found > most:
+                    return True
+                inside.append((reader.position, part))
+                reader.position = begin
+    return False
+
+
+@cache
+def _parts(descriptor: Descriptor) -> dict[int, Descriptor]:
+    """The fields of a type that hold messages, and the types of these."""
+    return {
+        number: field.message_type
+        for number, field in descriptor.fields_by_number.items()
+        if field.message_type is not None
+    }
 
 
 def _top_level(reader: _Reader, descriptor: Descriptor) -> None:

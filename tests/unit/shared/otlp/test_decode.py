@@ -2,12 +2,13 @@ import gzip
 
 import orjson
 import pytest
+from google.protobuf.message import Message
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
 from services.shared.model.outcome import DeadLetterReason
 from services.shared.otlp.decode import DeadLetter, decode_request
 from services.shared.otlp.unpack import MAX_BYTES
-from services.shared.otlp.wire import MAX_FIELDS
+from services.shared.otlp.wire import MAX_FIELDS, holds_more_messages
 from tests.support.otlp import T0, encodings, event, request, span, span_json, to_json, to_protobuf
 
 REQUEST = request(
@@ -231,6 +232,49 @@ def test_a_record_of_20_mb_is_decoded() -> None:
 
 def test_a_record_over_the_bound_is_too_large() -> None:
     assert reason_of(b"\n" + bytes(MAX_BYTES)) is DeadLetterReason.TOO_LARGE
+
+
+def _field(number: int, content: bytes) -> bytes:
+    size, length = len(content), bytearray([number << 3 | 2])
+    while size > 127:
+        length.append(size & 127 | 128)
+        size >>= 7
+    return bytes((*length, size)) + content
+
+
+CROWD = 5 << 20
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(_field(1, _field(2, b"\x12\x00" * (CROWD // 2))), id="empty spans"),
+        pytest.param(_field(1, _field(2, _field(2, b"\x4a\x02\x0a\x00" * (CROWD // 4)))), id="empty attributes"),
+        pytest.param(b'{"resourceSpans":[{"scopeSpans":[{"spans":[' + b"{}," * (CROWD // 3), id="JSON"),
+        pytest.param(_field(1, _field(2, b"\x12\x00" * (CROWD // 2))) + b"\x0a", id="truncated after empty spans"),
+    ],
+)
+def test_a_large_request_of_very_many_messages_is_not_unpacked_into_gigabytes(value: bytes) -> None:
+    assert reason_of(value) is DeadLetterReason.TOO_LARGE
+
+
+def test_messages_are_counted_as_the_library_makes_them() -> None:
+    data = to_protobuf(
+        request(span(attributes={"a": 1, "b": [1.5, {"c": "d"}]}), span(), resource={"service.name": "s"})
+    )
+    made = _messages_in(TracesData.FromString(data))
+
+    assert not holds_more_messages(data, TracesData.DESCRIPTOR, made)
+    assert holds_more_messages(data, TracesData.DESCRIPTOR, made - 1)
+    assert not holds_more_messages(data[:-1] + b"\x0b", TracesData.DESCRIPTOR, made)
+
+
+def _messages_in(message: Message) -> int:
+    found = 0
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            found += sum(1 + _messages_in(part) for part in ([value] if isinstance(value, Message) else value))
+    return found
 
 
 def test_json_names_may_be_snake_case_and_unknown_ones_are_ignored() -> None:
