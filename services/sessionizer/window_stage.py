@@ -97,6 +97,7 @@ class Windows:
             self._retract(session, window, at)
         self._annotate(effects.annotated, at.version)
         for session, window in effects.given_up:
+            self._backlog += _BYTES_A_WINDOW
             window.settle()
             self._close_or_open(window, at)
             self._expire(session, window, at.watermark)

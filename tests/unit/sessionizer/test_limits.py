@@ -1,7 +1,7 @@
 """What one session key can do to its partition: little, whatever is sent under it; and nothing to other sessions."""
 
 from collections.abc import Callable
-from itertools import count
+from itertools import count, islice
 
 import pytest
 
@@ -63,9 +63,13 @@ EVERYTHING: list[Callable[[int], SpanFacts]] = [
 ]
 
 
+def is_hot(row: Row) -> bool:
+    return str(row["session_id"]).startswith(HOT.session_id)
+
+
 def rows_of_others(stage_run: StageRun) -> tuple[list[Row], list[Row]]:
-    windows = [row for row in stage_run.tables.windows.values() if row["session_id"] != HOT.session_id]
-    turns = [row for row in stage_run.tables.turns.values() if row["session_id"] != HOT.session_id]
+    windows = [row for row in stage_run.tables.windows.values() if not is_hot(row)]
+    turns = [row for row in stage_run.tables.turns.values() if not is_hot(row)]
     return windows, turns
 
 
@@ -75,7 +79,18 @@ def states_of_others(stage_run: StageRun) -> list[tuple[bytes, bytes | None]]:
     return [(key, value) for key, value in stage_run.changelog if name not in key and key != b"meta"]
 
 
-def ordinary_sessions(poison: Callable[[int], SpanFacts] | None) -> StageRun:
+def one_id(number: int) -> SessionKey:
+    del number
+    return HOT
+
+
+def always_another_id(number: int) -> SessionKey:
+    return SessionKey("shop", f"{HOT.session_id} {number}")
+
+
+def ordinary_sessions(
+    poison: Callable[[int], SpanFacts] | None, key_of: Callable[[int], SessionKey] = one_id
+) -> StageRun:
     """Sixty sessions that grow record by record; in the same records 50 spans of the hot key, if any."""
     stage_run, numbers = StageRun(SMALL), count()
     for record in range(30):
@@ -88,7 +103,10 @@ def ordinary_sessions(poison: Callable[[int], SpanFacts] | None) -> StageRun:
             for session in range(record % 3, 60, 3)
         ]
         if poison is not None:
-            groups.append(SpanGroup(HOT, T0, tuple(poison(next(numbers)) for _ in range(50))))
+            grouped: dict[SessionKey, list[SpanFacts]] = {}
+            for number in islice(numbers, 50):
+                grouped.setdefault(key_of(number), []).append(poison(number))
+            groups += [SpanGroup(key, T0, tuple(spans)) for key, spans in grouped.items()]
         stage_run.fold(T0, SpansRecord(tuple(groups)))
         pass_time(stage_run, T0 + record * 10 * SECOND)
         if record % 7 == 6:
@@ -106,8 +124,16 @@ def test_a_hot_key_changes_nothing_of_other_sessions(poison: Callable[[int], Spa
     assert rows_of_others(beside) == rows_of_others(alone)
     assert states_of_others(beside) == states_of_others(alone) != []
     assert len(rows_of_others(alone)[0]) == 60
-    hot = [row for row in beside.tables.living_windows().values() if row["session_id"] == HOT.session_id]
+    hot = [row for row in beside.tables.living_windows().values() if is_hot(row)]
     assert sum(row["span_count"] for row in hot) == 1_500
+
+
+def test_a_flood_of_new_session_ids_changes_nothing_of_other_sessions() -> None:
+    alone, beside = ordinary_sessions(None), ordinary_sessions(traces_of_one_span, always_another_id)
+    assert rows_of_others(beside) == rows_of_others(alone)
+    assert states_of_others(beside) == states_of_others(alone) != []
+    new = [row for row in beside.tables.living_windows().values() if is_hot(row)]
+    assert [row["span_count"] for row in new] == [1] * 1_500
 
 
 @pytest.mark.parametrize("poison", [one_trace, turns_of_five, traces_of_one_span])
@@ -168,6 +194,14 @@ def test_windows_that_were_open_when_there_were_too_many_go_as_soon_as_they_are_
     pass_time(stage_run, T0)
     add(stage_run, hours_apart(150))
     assert stage_run.stage.gauges["spanloom_held_windows"] == MAX_WINDOWS
+
+
+def test_windows_that_are_given_up_make_the_checkpoint_come_early() -> None:
+    stage_run = StageRun(Policy())
+    pass_time(stage_run, T0)
+    add(stage_run, *map(longer_than_a_day, range(1_000)))
+    backlog = stage_run.stage.backlog
+    assert sum(len(output.value) for output in stage_run.prepare().outputs) < backlog
 
 
 def test_sealed_windows_are_given_up_before_windows_that_late_spans_can_still_change() -> None:

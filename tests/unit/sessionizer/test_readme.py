@@ -21,6 +21,10 @@ NOT_COUNTED = README.partition("## When a span is not counted")[2].partition("\n
 ALERTS = re.findall(r"^\| `(\w+)` \|[^|\n]+\| `([^`\n]+)` \|$", NOT_COUNTED, re.MULTILINE)
 """Reason or metric, and the expression of its alert."""
 
+LIMITS = README.partition("### What one session key can do")[2].partition("\n\nEach ")[0]
+LIMIT_ALERTS = re.findall(r"^\| ([^|\n]+) \|[^|\n]+\| `([^`\n]+)` \|$", LIMITS, re.MULTILINE)
+"""What is sent, and the expression of its alert."""
+
 METRIC_OF: dict[type[StrEnum], str] = {
     DeadLetterReason: "spanloom_records_total",
     DropReason: "spanloom_spans_total",
@@ -49,6 +53,11 @@ def test_every_row_of_what_is_not_counted_has_an_alert() -> None:
     assert len(rows) == len(ALERTS)
 
 
+def test_every_row_of_what_a_session_key_can_do_has_an_alert() -> None:
+    assert LIMIT_ALERTS
+    assert LIMITS.count("\n| ") == len(LIMIT_ALERTS) + 1
+
+
 @pytest.mark.parametrize(("reasons", "metric"), METRIC_OF.items())
 def test_the_alert_of_a_reason_looks_at_its_own_metric(reasons: type[StrEnum], metric: str) -> None:
     selector = f'{metric}{{outcome="%s"}}'
@@ -56,7 +65,7 @@ def test_the_alert_of_a_reason_looks_at_its_own_metric(reasons: type[StrEnum], m
         assert [name for name, alert in ALERTS if selector % reason.value in alert] == [reason.value], reason
 
 
-@pytest.mark.parametrize(("name", "alert"), ALERTS)
+@pytest.mark.parametrize(("name", "alert"), ALERTS + LIMIT_ALERTS)
 def test_an_alert_is_an_expression_over_metrics_and_labels_that_exist(name: str, alert: str) -> None:
     for metric, matchers, span in SELECTOR.findall(alert):
         definition = METRICS[metric]
