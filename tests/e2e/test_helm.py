@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.go]
 
 CHART = REPOSITORY / "helm" / "spanloom"
 NEEDED = ("--set", "kafka.bootstrap=kafka:9092", "--set", "clickhouse.url=http://clickhouse:8123/default")
+BOTH = ("--set", "settings.REDACT_KEY=a,secretSettings.REDACT_KEY.name=a,secretSettings.REDACT_KEY.key=b")
 Manifest = dict[str, Any]
 
 
@@ -127,6 +128,40 @@ def test_passwords_come_from_secrets_where_they_are_named(program: Path) -> None
         assert sources["SPANLOOM_REDIS_URL"] == {"secretKeyRef": {"name": "cache", "key": "redis-url"}}
 
 
+def test_a_secret_setting_reaches_every_service_from_its_secret(program: Path) -> None:
+    arguments = ("--set", "settings.REDACT=hash:user.id", "--set", "secretSettings.REDACT_KEY.name=privacy")
+    pods = list(_pods(_render(program, *NEEDED, *arguments, "--set", "secretSettings.REDACT_KEY.key=hash")))
+
+    assert len(pods) == 5
+    for _, pod in pods:
+        sources = {entry["name"]: entry.get("valueFrom") for entry in pod["containers"][0]["env"]}
+        assert sources["SPANLOOM_REDACT_KEY"] == {"secretKeyRef": {"name": "privacy", "key": "hash"}}
+
+
+def test_the_worker_gets_the_price_file_whole_and_starts_anew_with_another_one(program: Path, tmp_path: Path) -> None:
+    def render(text: str) -> tuple[list[Manifest], Manifest]:
+        (tmp_path / "prices.toml").write_text(text)
+        arguments = ("--set", "worker.podAnnotations.team=a", "--set-file", f"prices={tmp_path / 'prices.toml'}")
+        manifests = _render(program, *NEEDED, *arguments)
+        [worker] = [manifest for manifest in manifests if manifest["kind"] == "StatefulSet"]
+        return manifests, worker["spec"]["template"]
+
+    text = '[[price]]\nmodel = "in-house-*"\nunpriced = true\n'
+    manifests, template = render(text)
+    [file] = [manifest for manifest in manifests if manifest["kind"] == "ConfigMap"]
+    pod = template["spec"]
+    [container] = pod["containers"]
+    [mount] = [mount for mount in container["volumeMounts"] if mount["name"] == "prices"]
+    [volume] = [volume for volume in pod["volumes"] if volume["name"] == "prices"]
+
+    assert volume["configMap"]["name"] == file["metadata"]["name"]
+    assert file["data"] == {Path(_environment(pod)["SPANLOOM_PRICES_FILE"]).name: text}
+    assert Path(_environment(pod)["SPANLOOM_PRICES_FILE"]).parent == Path(mount["mountPath"])
+    assert [name for name, other in _pods(manifests) if "SPANLOOM_PRICES_FILE" in _environment(other)] == ["worker"]
+    assert template["metadata"]["annotations"]["team"] == "a"
+    assert render(text)[1] == template != render(f"{text}\n")[1]
+
+
 def test_the_migration_runs_before_the_rest_unless_hooks_are_off(program: Path) -> None:
     def hook(*arguments: str) -> str | None:
         [job] = [manifest for manifest in _render(program, *NEEDED, *arguments) if manifest["kind"] == "Job"]
@@ -150,6 +185,10 @@ def test_the_gateway_can_be_left_out(program: Path) -> None:
         ((*NEEDED, "--set", "worker.replicas=0"), "replicas"),
         ((*NEEDED, "--set-string", "settings.PORT=7000"), "PORT"),
         ((*NEEDED, "--set", "settings.MAX_SPANS=100000"), "MAX_SPANS"),
+        ((*NEEDED, "--set", "secretSettings.REDACT_KEY.name=privacy"), "key"),
+        ((*NEEDED, "--set", "secretSettings.PORT.name=a", "--set", "secretSettings.PORT.key=b"), "PORT"),
+        ((*NEEDED, *BOTH), "REDACT_KEY is in settings and in secretSettings"),
+        ((*NEEDED, "--set", "settings.PRICES_FILE=/a,prices=b"), "prices and settings.PRICES_FILE"),
     ],
 )
 def test_values_that_cannot_work_are_refused(program: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -48,14 +48,21 @@ app.kubernetes.io/managed-by: {{ (index . 0).Release.Service }}
 - name: SPANLOOM_{{ $name }}
   value: {{ $value | quote }}
 {{- end }}
+{{- range $name, $secret := .Values.secretSettings }}
+{{- if hasKey $.Values.settings $name }}{{ fail (printf "%s is in settings and in secretSettings: keep one" $name) }}{{ end }}
+- name: SPANLOOM_{{ $name }}
+  valueFrom: {secretKeyRef: {name: {{ $secret.name | quote }}, key: {{ $secret.key | quote }}}}
+{{- end }}
 {{- end }}
 
-{{/* The pod template of one service. Takes a dict: root, name, values, port, environment. */}}
+{{/* The pod template of one service. Takes a dict: root, name, values, port; for some also environment and prices (a file's text). */}}
 {{- define "spanloom.pod" -}}
 {{- $service := list .root .name -}}
 metadata:
   labels: {{- include "spanloom.labels" $service | nindent 4 }}
-  {{- with .values.podAnnotations }}
+  {{- $annotations := merge (dict) .values.podAnnotations }}
+  {{- with .prices }}{{ $_ := set $annotations "spanloom/prices" (sha256sum .) }}{{ end }}
+  {{- with $annotations }}
   annotations: {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
@@ -79,6 +86,10 @@ spec:
         {{- with .environment }}
         {{- . | nindent 8 }}
         {{- end }}
+        {{- if .prices }}
+        - name: SPANLOOM_PRICES_FILE
+          value: /etc/spanloom/prices.toml
+        {{- end }}
       ports:
         - {name: http, containerPort: {{ .port }}}
       startupProbe: {httpGet: {path: /healthz, port: http}, periodSeconds: 5, failureThreshold: {{ div .values.startupSeconds 5 }}}
@@ -91,8 +102,14 @@ spec:
       {{- end }}
       volumeMounts:
         - {name: scratch, mountPath: /tmp}
+        {{- if .prices }}
+        - {name: prices, mountPath: /etc/spanloom, readOnly: true}
+        {{- end }}
   volumes:
     - {name: scratch, emptyDir: {}}
+    {{- if .prices }}
+    - {name: prices, configMap: {name: {{ include "spanloom.name" .root }}-prices}}
+    {{- end }}
   {{- with .values.nodeSelector }}
   nodeSelector: {{- toYaml . | nindent 4 }}
   {{- end }}
