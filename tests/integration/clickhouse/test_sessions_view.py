@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import orjson
 import pytest
 
 from services.sessionizer.engine.quantiles import bucket, quantile
@@ -16,7 +18,9 @@ from services.shared.model.span import PICODOLLARS
 from services.shared.records.rollups import encode_turns, encode_window
 from services.sink.rows import columns, rollup_rows
 from tests.support.clickhouse import migrated
+from tests.support.otlp import request, span
 from tests.support.rollups import SECOND, at, turn, usage, window
+from tests.support.sessions import sessions_of
 
 _tokens = itertools.count()
 
@@ -43,10 +47,15 @@ def store(client: ClickHouse, *rollups: WindowRollup | TurnRollup) -> None:
         else:
             values = encode_turns(rollup.project, rollup.session_id, rollup.window_id, [rollup])
         for value in values:
-            converted = rollup_rows(value, 0)
-            assert isinstance(converted, list)
-            for table, row in converted:
-                client.insert(table, columns(table, [row]), f"{next(_tokens)}")
+            insert(client, value)
+
+
+def insert(client: ClickHouse, value: bytes) -> None:
+    """The rows of one record."""
+    converted = rollup_rows(value, 0)
+    assert isinstance(converted, list)
+    for table, row in converted:
+        client.insert(table, columns(table, [row]), f"{next(_tokens)}")
 
 
 def session(client: ClickHouse, session_id: str = "s1", project: str = "p1") -> dict[str, Any]:
@@ -147,6 +156,31 @@ def test_tokens_are_summed_by_model(database: ClickHouse, name: str) -> None:
 def test_costs_are_summed_by_model(database: ClickHouse) -> None:
     found = merged(database, {"total_cost_by_model": {"a": 1}}, {"total_cost_by_model": {"a": 2, "b": 3}})
     assert found["total_cost_by_model"] == {"a": Decimal("0.000000000003"), "b": Decimal("0.000000000003")}
+
+
+def test_the_costs_of_priced_calls_are_stored_exactly_and_those_by_model_sum_to_the_total(database: ClickHouse) -> None:
+    random, spans = Random(5), []
+    for number in range(80):
+        attributes: dict[str, object] = {
+            "session.id": "s1",
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": ("gpt-4o-mini", "gpt-4.1", "in-house")[number % 3],
+            "gen_ai.usage.input_tokens": random.randrange(100_000),
+            "gen_ai.usage.output_tokens": random.randrange(10_000),
+        }
+        if number % 4 == 0:
+            attributes["gen_ai.usage.cost"] = random.random()
+        spans.append(span(trace_id=number + 1, span_id=number + 1, start=at(number), attributes=attributes))
+    sessions = sessions_of([request(*spans)], at(100))
+    [cut] = sessions.windows.values()
+    for record in (cut, {"type": "turns", "turns": sessions.turns["s1"]}):
+        insert(database, orjson.dumps(record))
+
+    found = session(database, project="default")
+    [turns] = database.query("SELECT count() AS number, sum(total_cost) AS cost FROM session_turns FINAL")
+    assert (found["llm_call_count"], found["unpriced_call_count"], turns["number"]) == (80, 20, 80)
+    assert sum(found["total_cost_by_model"].values()) == found["total_cost"] == turns["cost"]
+    assert found["total_cost"] == Decimal(cut["total_cost"]) > 1
 
 
 def test_the_environment_is_the_one_written_last_by_event_time(database: ClickHouse) -> None:
