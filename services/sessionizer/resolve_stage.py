@@ -127,7 +127,7 @@ class Traces:
         for waiting in content.waiting:
             by_trace: dict[bytes, list[WaitingSpan]] = {}
             for span in waiting.spans:
-                by_trace.setdefault(span.facts.trace_id, []).append(span)
+                by_trace.setdefault(span.facts.session_trace, []).append(span)
             for trace_id, spans in by_trace.items():
                 part = WaitingGroup(waiting.project, waiting.record_time, tuple(spans))
                 self._arrive(self._table.trace(trace_id), part, at)

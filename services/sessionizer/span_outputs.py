@@ -81,7 +81,7 @@ class TraceSpansOutput(_Partitions[TraceGroup]):
             self._chunks[target].add(BindingGroup(key, record_time, tuple(found)))
         spans: dict[tuple[int, str], list[WaitingSpan]] = {}
         for project, span in waiting:
-            spans.setdefault((trace_partition(span.facts.trace_id, count), project), []).append(span)
+            spans.setdefault((trace_partition(span.facts.session_trace, count), project), []).append(span)
         for (target, project), held in spans.items():
             self._chunks[target].add(WaitingGroup(project, record_time, tuple(held)))
 

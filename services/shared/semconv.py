@@ -392,8 +392,8 @@ TABLE: Mapping[Meaning, Names] = {
         ),
         note="`<form>.<i>.annotation.<field>` (`evaluation` for the forms that end so): `name`, `score`, `label`, "
         "`explanation`, `annotator_kind`, `identifier`, `metadata`. Of the session, of the trace, of the span; on an "
-        "`EVALUATOR` span with one Span Link of the trace and the span that it links to. Events "
-        "`gen_ai.evaluation.result` annotate their span.",
+        "`EVALUATOR` span with one Span Link of the trace and the span that it links to; without a session id such a "
+        "root is of that trace's session. Events `gen_ai.evaluation.result` annotate their span.",
         limit="32 of a span, 16,384 characters in all",
     ),
 }

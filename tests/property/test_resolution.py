@@ -56,7 +56,7 @@ def check_gauges(run: ResolveRun, model: ResolveModel) -> None:
 def by_trace(items: Iterable[Released]) -> dict[tuple[SessionKey, bytes], list[SpanFacts | SessionEnd]]:
     found: defaultdict[tuple[SessionKey, bytes], list[SpanFacts | SessionEnd]] = defaultdict(list)
     for key, _, item in items:
-        found[key, item.trace_id].append(item)
+        found[key, item.session_trace if isinstance(item, SpanFacts) else item.trace_id].append(item)
     return dict(found)
 
 

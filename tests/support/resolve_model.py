@@ -66,7 +66,8 @@ class ResolveModel:
         self.begun.pop(trace_id, None)
 
     def _take(self, project: str, record_time: int, span: WaitingSpan) -> None:
-        trace_id = span.facts.trace_id
+        judged = [said.trace_id for said in span.facts.annotations if said.trace_id and not span.facts.parent_id]
+        trace_id = judged[0] if judged else span.facts.trace_id
         key = self.bound.get(trace_id)
         if key is None:
             self.waiting.setdefault(trace_id, []).append((project, record_time, span))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from services.shared.model.annotation import Annotation, Scope
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import ModelCall, SpanFacts
 from services.shared.records.session_spans import SpanGroup, SpansRecord
@@ -22,6 +23,12 @@ def span_id(number: int) -> bytes:
 def facts(trace: int, span: int, start: int, end: int, *, parent: int = 0, **more: Any) -> SpanFacts:
     """A span; `parent` 0 makes it a root."""
     return SpanFacts(trace_id(trace), span_id(span), span_id(parent) if parent else b"", start, end, **more)
+
+
+def annotation(scope: Scope, trace: int, span: int = 0) -> Annotation:
+    """What a judge says; 0 names nothing."""
+    about = trace_id(trace) if trace else b"", span_id(span) if span else b""
+    return Annotation(scope, *about, "quality", "LLM", "good", 0.5, "", "", "", T0)
 
 
 def call(model: str, prompt: int | None, completion: int | None, **more: Any) -> ModelCall:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from services.sessionizer.engine.resolve import ResolvePolicy, Unresolved
+from services.shared.model.annotation import Scope
 from services.shared.model.session_key import SessionKey
 from services.shared.records.session_spans import WatermarkRecord
 from services.shared.records.trace_spans import BindingGroup, TracesRecord, WaitingGroup, WaitingSpan
-from tests.support.spans import SECOND, T0, facts, trace_id
+from tests.support.spans import SECOND, T0, annotation, facts, trace_id
 from tests.support.streams import DIMENSIONS, KEYS, Fate
 
 TIMEOUT = 8 * SECOND
@@ -43,9 +44,13 @@ class TraceStream:
 def _waiting_span(trace: int, span: int, start: int, looks: int, previous: str) -> WaitingSpan:
     text = "x" * (looks % 4 * 3_000)  # so that some traces take more than a page
     made = facts(
-        trace, span, start, start + SECOND, parent=looks % 3, dimensions=DIMENSIONS[looks % len(DIMENSIONS)], error=text
+        *(trace, span, start, start + SECOND),
+        parent=looks % 3,
+        dimensions=DIMENSIONS[looks % len(DIMENSIONS)],
+        error=text,
+        annotations=(annotation(Scope.SESSION, 0), annotation(Scope.TRACE, 1)) if looks in {4, 6, 9} else (),
     )
-    return WaitingSpan(made, previous)
+    return WaitingSpan(made, "" if made.annotations else previous)
 
 
 waiting_groups = st.builds(

@@ -90,6 +90,17 @@ class SpanFacts:
     def is_root(self) -> bool:
         return not self.parent_id
 
+    @property
+    def session_trace(self) -> bytes:
+        """The trace whose session it takes over where it names none.
+
+        Its own; of a root that judges another trace (see `otlp.annotations`), that one: what a judge
+        sends later is a trace of its own, in which nothing may name the session.
+        """
+        if self.annotations and not self.parent_id:
+            return next((said.trace_id for said in self.annotations if said.trace_id), self.trace_id)
+        return self.trace_id
+
 
 @dataclass(frozen=True, slots=True)
 class SessionEnd:

@@ -161,8 +161,8 @@ class _RecordReader:
             if sourced is not None:
                 key, attribute = sourced
                 sources[attribute] = sources.get(attribute, 0) + 1
-            elif facts.trace_id in self._bindings:
-                key = self._bindings[facts.trace_id]
+            elif (taken := self._bindings.get(facts.session_trace)) is not None:
+                key = taken
                 sources[_FROM_TRACE] = sources.get(_FROM_TRACE, 0) + 1
             elif resolve is Resolve.OFF:
                 counts[_NO_SESSION] += 1

@@ -7,13 +7,14 @@ import pytest
 
 from services.sessionizer.engine.resolve import PAGE_BYTES, ResolvePolicy, Unresolved
 from services.sessionizer.stage import InputRecord
+from services.shared.model.annotation import Scope
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import SessionEnd, SpanFacts
 from services.shared.records.session_spans import UnreadableRecordError, WatermarkRecord
 from services.shared.records.trace_spans import BindingGroup, WaitingGroup, WaitingSpan
 from tests.support.resolve_model import Released
 from tests.support.resolve_run import PARTITIONS, SIBLINGS, ResolveRun, released, watermarks
-from tests.support.spans import SECOND, T0, facts, trace_id
+from tests.support.spans import SECOND, T0, annotation, facts, trace_id
 
 TIMEOUT, LATENESS = 600 * SECOND, 3_600 * SECOND
 POLICY = ResolvePolicy(resolve_timeout=TIMEOUT, allowed_lateness=LATENESS)
@@ -96,6 +97,18 @@ def test_a_binding_beside_the_spans_that_it_serves_lets_none_of_them_wait() -> N
     traces.run.add(WaitingGroup("shop", T0, (span(),)), BindingGroup(CHAT, T0, (trace_id(1),)), timestamp=T0)
     assert traces.sessions() == [(CHAT, 1)]
     assert traces.gauge("waiting_bytes") == 0
+
+
+def test_a_root_that_judges_another_trace_waits_for_the_session_of_that_one() -> None:
+    traces = Traces()
+    said = (annotation(Scope.SESSION, 0), annotation(Scope.SPAN, 1, 4))
+    traces.wait(span(9, 1, annotations=said), span(9, 2, parent=1, annotations=said))
+    traces.bind(9, key=VOICE)
+    assert traces.sessions() == [(VOICE, 2)]
+    traces.bind(1)
+    assert traces.sessions() == [(CHAT, 1)]
+    traces.wait(span(8, 3, annotations=said))
+    assert traces.sessions() == [(CHAT, 3)]
 
 
 @pytest.mark.parametrize(("late", "outcome"), [(0, {}), (1, {"no_session_id": 2})])

@@ -41,6 +41,9 @@ def trace_records(outputs: Flush) -> list[tuple[int, TracesRecord | WatermarkRec
 def test_spans_that_wait_and_traces_that_are_bound_go_to_the_partition_of_their_trace() -> None:
     stage = make_stage(Resolve.ALWAYS)
     waiting = [span(span_id=2, trace_id=trace) for trace in range(1, 40)]
+    said = {"openinference.span.kind": "EVALUATOR", "annotations.0.annotation.name": "q"}
+    said["annotations.0.annotation.label"] = "good"
+    waiting += [span(trace_id=100, span_id=trace, attributes=said, links=[(trace, 1)]) for trace in range(200, 220)]
     naming = [span(span_id=1, trace_id=trace, attributes={"session.id": f"s{trace % 5}"}) for trace in range(40, 80)]
     stage.fold(record_of(to_protobuf(request(*waiting, *naming))))
     assert stage.backlog > 5_000
@@ -48,9 +51,9 @@ def test_spans_that_wait_and_traces_that_are_bound_go_to_the_partition_of_their_
     records = [(at, found) for at, found in trace_records(flush(stage)) if isinstance(found, TracesRecord)]
 
     assert {at for at, _ in records} == set(range(TRACE_PARTITIONS))
-    held = [(at, each.facts.trace_id) for at, found in records for group in found.waiting for each in group.spans]
+    held = [(at, each.facts.session_trace) for at, found in records for group in found.waiting for each in group.spans]
     bound = [(at, trace) for at, found in records for group in found.bindings for trace in group.traces]
-    assert (len(held), len(bound)) == (39, 40)
+    assert (len(held), len(bound)) == (59, 40)
     assert all(at == trace_partition(trace, TRACE_PARTITIONS) for at, trace in (*held, *bound))
     assert {group.record_time for _, found in records for group in found.waiting} == {RECORD_TIME}
     assert {group.record_time for _, found in records for group in found.bindings} == {RECORD_TIME}

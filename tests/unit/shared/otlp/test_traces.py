@@ -50,6 +50,39 @@ def test_a_trace_without_an_id_waits_and_is_not_bound() -> None:
     assert outcomes(extraction) == {"waiting": 2, "routed": 1}
 
 
+JUDGES = {
+    "openinference.span.kind": "EVALUATOR",
+    "trace.annotations.0.annotation.name": "quality",
+    "trace.annotations.0.annotation.score": 1,
+}
+
+
+def test_an_evaluator_root_takes_the_session_of_the_trace_that_its_one_link_names() -> None:
+    judge = span(trace_id=9, span_id=9, attributes=JUDGES, links=[(1, 1)])
+
+    together, alone = extracted(judge, of(1, session="s"), of(5, trace=9, session="t")), extracted(judge)
+
+    found = {group.key: [item.span_id for item in group.items] for group in together.groups}
+    assert found == {SOME: [span_id(9), span_id(1)], OTHER: [span_id(5)]}
+    assert [each.facts.session_trace for _, each in alone.waiting] == [trace_id(1)]
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        span(trace_id=9, attributes=JUDGES, links=[(1, 1), (1, 2)]),
+        span(trace_id=9, attributes=JUDGES | {"openinference.span.kind": "CHAIN"}, links=[(1, 1)]),
+        span(trace_id=9, attributes={"openinference.span.kind": "EVALUATOR"}, links=[(1, 1)]),
+        span(trace_id=9, parent_id=4, attributes=JUDGES, links=[(1, 1)]),
+    ],
+    ids=["two links", "another kind", "says nothing", "no root"],
+)
+def test_other_spans_with_links_take_the_session_of_their_own_trace(judge: Any) -> None:
+    extraction = extracted(judge, of(1, session="s"))
+
+    assert [each.facts.session_trace for _, each in extraction.waiting] == [trace_id(9)]
+
+
 def test_spans_that_name_two_sessions_go_their_own_ways_and_the_first_binds_the_trace() -> None:
     extraction = extracted(of(1), of(2, session="s"), of(3, session="t"))
 
