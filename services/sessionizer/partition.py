@@ -9,7 +9,7 @@ that producer fences every older owner, so it happens before anything is read
 from services.sessionizer.stage import Flush, InputRecord, Moment, Stage
 from services.shared.clock import Clock
 from services.shared.kafka import PartitionWriter
-from services.shared.telemetry import Telemetry
+from services.shared.telemetry import METRICS, Telemetry
 
 _OF_A_PARTITION = (
     *("spanloom_open_windows", "spanloom_held_windows"),
@@ -69,7 +69,7 @@ class Partition:
                 self._telemetry.count("spanloom_checkpoint_records_total", self._stage_name, kind, by=len(records))
         self._checkpointed = self._clock.monotonic()
         for (metric, label), increment in flush.counts.items():
-            self._telemetry.count(metric, *([label] if label else []), by=increment)
+            self._telemetry.count(metric, *([label] if METRICS[metric].labels else []), by=increment)
         return flush
 
     def report(self) -> None:

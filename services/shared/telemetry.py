@@ -58,7 +58,7 @@ METRICS: Mapping[str, MetricDefinition] = {
     ),
     "spanloom_unpriced_calls_total": MetricDefinition(
         "counter",
-        "Model calls without a known cost, by model. After 100 models of a worker: `other`.",
+        "Model calls without a known cost, by model (`unnamed`: without one). After 100 models of a worker: `other`.",
         ("model",),
     ),
     # window: sessions

@@ -67,7 +67,8 @@ class EchoStage:
         self.moments.append(moment)
         outputs, self._waiting, self.backlog = self._waiting, [], 0
         changes = [(b"%d" % offset, b"") for offset in self.folded[-len(outputs) :]] if outputs else []
-        return Flush(outputs=outputs, changes=changes, counts=Counter({("spanloom_windows_expired_total", ""): 1}))
+        counts = {("spanloom_windows_expired_total", ""): 1, ("spanloom_unpriced_calls_total", ""): 1}
+        return Flush(outputs=outputs, changes=changes, counts=Counter(counts))
 
     def snapshot(self) -> Iterable[tuple[bytes, bytes]]:
         return [(b"%d" % offset, b"") for offset in self.folded]

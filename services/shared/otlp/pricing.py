@@ -14,7 +14,7 @@ RATE_DECIMALS = 18
 
 MAX_KNOWN_MODELS = 4096
 MAX_UNPRICED_LABELS = 100
-"""Models that the metric of unpriced calls names; the others are `other`."""
+"""Models that the metric of unpriced calls names; the others are `other`, calls without one `unnamed`."""
 
 _DAY = 86_400 * 10**9
 _ATTO_PER_MILLION = 10**12  # attodollars per million tokens to picodollars per token
@@ -23,6 +23,7 @@ _CALLS = "spanloom_model_calls_total"
 _UNPRICED = "spanloom_unpriced_calls_total"
 _BY_SPAN, _BY_NOTHING = (_CALLS, "span"), (_CALLS, "unpriced")
 _OTHER = "other"
+_UNNAMED = "unnamed"
 
 Counts = Counter[tuple[str, str]]
 """By (metric name, label)."""
@@ -184,6 +185,8 @@ class PriceBook:
         return schedules
 
     def _label(self, model: str) -> str:
+        if not model:
+            return _UNNAMED
         if model not in self._labels:
             if len(self._labels) >= MAX_UNPRICED_LABELS:
                 return _OTHER

@@ -71,6 +71,18 @@ async def test_what_was_folded_is_committed_with_its_position_at_the_next_checkp
     assert bench.passed == {0: 2}
 
 
+async def test_counts_of_a_stage_are_counted_whatever_their_label_says() -> None:
+    bench = Bench()
+    await bench.own(0)
+    async with bench.running():
+        bench.source.put({0: [record(0)]})
+        await bench.settle()
+        bench.clock.advance(1.0)
+        await bench.settle()
+    counted = bench.telemetry.registry.get_sample_value
+    assert counted("spanloom_unpriced_calls_total", {"model": ""}) == counted("spanloom_windows_expired_total", {}) != 0
+
+
 async def test_a_heavy_backlog_does_not_wait_for_the_checkpoint() -> None:
     bench = Bench()
     await bench.own(0)

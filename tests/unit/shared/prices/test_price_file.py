@@ -149,6 +149,14 @@ def test_before_the_first_period_of_a_model_the_library_holds_and_what_is_unpric
     }
 
 
+def test_a_call_that_names_no_model_is_unpriced_and_counted_as_unnamed() -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+
+    assert PriceBook((LibraryPrices(),)).cost(NO_COST, MILLION, "", "openai", moment(2026, 1, 1), counts) is NO_COST
+
+    assert counts == {(CALLS, "unpriced"): 1, ("spanloom_unpriced_calls_total", "unnamed"): 1}
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
