@@ -128,3 +128,28 @@ def test_a_call_of_a_model_without_a_price_is_counted_and_costs_neither_somethin
 
     assert window["unpriced_call_count"] == unpriced > 0
     assert window["llm_call_count"] == 500
+
+
+def test_a_prompt_version_that_changes_inside_a_session_is_billed_to_the_turns_that_ran_under_it() -> None:
+    told = {"session.id": "s", "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
+    calls = [("7", 1_000, 100), ("8", 2_000, 50), ("8", 400, 30)]
+    spans = [
+        span(
+            trace_id=number,
+            start=T0 + number * SECOND,
+            attributes=told
+            | {
+                "session.prompt_version": version,
+                "gen_ai.usage.input_tokens": prompt,
+                "gen_ai.usage.output_tokens": completion,
+            },
+        )
+        for number, (version, prompt, completion) in enumerate(calls, start=1)
+    ]
+    sessions = sessions_of([request(*spans)], RECORD_TIME)
+
+    assert [(turn["session_attributes"], Decimal(turn["total_cost"])) for turn in sessions.turns["s"]] == [
+        ({"session.prompt_version": version}, dollars("gpt-4o", prompt, completion))
+        for version, prompt, completion in calls
+    ]
+    assert sessions.windows["s"]["session_attributes"] == {"session.prompt_version": "8"}
