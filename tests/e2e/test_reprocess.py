@@ -3,13 +3,15 @@
 import time
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 import pytest
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from services.reprocess.main import DIFFERENCES
 from services.sessionizer.engine.policy import Policy
@@ -100,6 +102,23 @@ class Site:
         send(self.installation.bootstrap, self.installation.spans_topic, records, PARTITIONS, self._sent)
         self._sent += len(records)
 
+    def take_times_of_senders(self) -> None:
+        resource = ConfigResource(ResourceType.TOPIC, self.installation.spans_topic)
+        name, value = "message.timestamp.type", "CreateTime"
+        resource.add_incremental_config(ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET))
+        admin = AdminClient({"bootstrap.servers": self.installation.bootstrap})
+        admin.incremental_alter_configs([resource])[resource].result(30.0)
+
+    def send_at(self, timestamp: int, records: list[bytes]) -> None:
+        producer = Producer({"bootstrap.servers": self.installation.bootstrap, "acks": "all", "log_level": 2})
+        for number, value in enumerate(records, self._sent):
+            milliseconds = (self.begin + timestamp) // 10**6
+            producer.produce(
+                self.installation.spans_topic, value, partition=number % PARTITIONS, timestamp=milliseconds
+            )
+        assert producer.flush(30.0) == 0
+        self._sent += len(records)
+
     def let_time_pass(self, until: int) -> None:
         """In every source, by a span of a session of its own that ends then (ns from the beginning)."""
         for _ in range(PARTITIONS):
@@ -150,6 +169,11 @@ class Site:
             self.store.query(f"SELECT * FROM {table}{shadow} FINAL WHERE is_deleted = 0 ORDER BY ALL")
             for table in ("session_windows", "session_turns")
         )
+        return windows, turns
+
+    def rows_of_senders(self) -> Rows:
+        """Without those that let time pass."""
+        windows, turns = ([row for row in of if row["project"] != "clock"] for of in self.rows())
         return windows, turns
 
     def windows_by_api(self, api: Service, key: SessionKey) -> int:
@@ -233,6 +257,39 @@ def test_sessions_are_cut_again_compared_and_replaced_beside_the_live_pipeline(
 
     site.reprocess("--run", "other", "--drop")
     assert "there are: same" in site.reprocess("--run", "other", "--compare", code=2).errors
+
+
+def test_from_a_time_or_from_offsets_what_is_complete_from_there_is_replaced_and_nothing_before(
+    installation: Installation, clickhouse: ClickHouse
+) -> None:
+    site = Site(installation, clickhouse)
+    worker, _ = site.start("worker", "sink")
+    site.take_times_of_senders()
+    old = traffic_of(4, sessions=40, spans=800, begin=site.begin, length=2 * HOUR)
+    new = traffic_of(5, sessions=40, spans=600, begin=site.begin + 7 * HOUR, length=2 * HOUR)
+    site.send_at(3 * HOUR, old.records)
+    site.send_at(10 * HOUR, new.records)
+    site.let_time_pass(9 * HOUR + 2 * GAP)
+    site.wait_until_all_is_closed(old.spans + new.spans)
+    site.let_time_pass(9 * HOUR + 4 * GAP + LATENESS)
+    site.wait_until_nothing_is_held(worker)
+    before = reference(old.groups(), GAP)
+    at = datetime.fromtimestamp((site.begin + 4 * HOUR) / 10**9, UTC).isoformat()
+    site.reprocess("--from", at, "--run", "time", "--swap", gap=f"{OTHER_GAP}ns")
+    assert differences(new.groups(), OTHER_GAP, site.rows("time")) == []
+    cut_anew = before + reference(new.groups(), OTHER_GAP)
+    assert differences_from_reference(cut_anew, *site.rows_of_senders()) == []
+
+    # What came before the first record that is read came no later: windows that start after it are complete.
+    ends = [len(range(number, len(old.records), PARTITIONS)) for number in range(PARTITIONS)]
+    for run, first, gap in (("without", 0, OTHER_GAP), ("with_last", -1, GAP)):
+        offsets = ",".join(f"{number}@{end + first}" for number, end in enumerate(ends))
+        site.reprocess("--from", offsets, "--run", run, "--swap")
+        now = before + reference(new.groups(), gap)
+        assert differences_from_reference(now, *site.rows_of_senders()) == []
+    assert differences(new.groups(), GAP, site.rows("without")) == []
+    assert "there is no partition 7; there are 3" in site.reprocess("--from", "7@0", code=2).errors
+    assert "partition 0 has offsets from 0 to" in site.reprocess("--from", "0@100000", code=2).errors
 
 
 def test_a_pipeline_that_stands_still_is_not_waited_for_for_ever(
