@@ -71,7 +71,7 @@ def measure(name: str, spans: int) -> None:
     started, pause, offset, step = process_time(), 0.0, 0, max(_FLUSH, spans // 5)
     for first in range(0, spans, _RECORD):
         items = tuple(make(number) for number in range(first, first + _RECORD))
-        end = items[-1].end
+        end = max(item.end for item in items)
         for value in (
             encode_spans([SpanGroup(_KEY, end, items)]),
             encode_watermark(WatermarkRecord("otlp_spans/0", end - 10 * SECOND, 1)),
