@@ -90,6 +90,8 @@ class Session:
     prompt_tokens_by_model: dict[str, int] = field(default_factory=dict)
     completion_tokens_by_model: dict[str, int] = field(default_factory=dict)
     total_cost_by_model: dict[str, int] = field(default_factory=dict)
+    prompt_cost_by_model: dict[str, int] = field(default_factory=dict)
+    completion_cost_by_model: dict[str, int] = field(default_factory=dict)
     first_input: str
     last_output: str
     last_error: str
@@ -143,6 +145,8 @@ def merge_session(windows: Sequence[WindowRollup], turns: Iterable[TurnRollup]) 
         prompt_tokens_by_model=_sum_by_key(w.prompt_tokens_by_model for w in windows),
         completion_tokens_by_model=_sum_by_key(w.completion_tokens_by_model for w in windows),
         total_cost_by_model=_sum_by_key(w.total_cost_by_model for w in windows),
+        prompt_cost_by_model=_sum_by_key(w.prompt_cost_by_model for w in windows),
+        completion_cost_by_model=_sum_by_key(w.completion_cost_by_model for w in windows),
         first_input=min(
             ((w.first_input_at, w.window_id, w.first_input) for w in windows if w.first_input), default=_NO_TEXT
         )[2],

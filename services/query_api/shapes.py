@@ -91,6 +91,8 @@ class SessionSummary(TypedDict):
     prompt_tokens_by_model: dict[str, int]
     completion_tokens_by_model: dict[str, int]
     total_cost_by_model: dict[str, str]
+    prompt_cost_by_model: dict[str, str]
+    completion_cost_by_model: dict[str, str]
     user_ids: list[str]
     environment: str
     service_names: list[str]
@@ -191,6 +193,8 @@ def session_summary(session: Session) -> SessionSummary:
         "prompt_tokens_by_model": session.prompt_tokens_by_model,
         "completion_tokens_by_model": session.completion_tokens_by_model,
         "total_cost_by_model": {model: dollars(cost) for model, cost in session.total_cost_by_model.items()},
+        "prompt_cost_by_model": {model: dollars(cost) for model, cost in session.prompt_cost_by_model.items()},
+        "completion_cost_by_model": {model: dollars(cost) for model, cost in session.completion_cost_by_model.items()},
         "user_ids": session.user_ids,
         "environment": session.environment,
         "service_names": session.service_names,

@@ -15,7 +15,7 @@ from services.shared.model.session_key import SessionKey
 from services.shared.model.span import SpanFacts
 from services.shared.records import rollups
 
-_TOTAL, _PROMPT, _COMPLETION, _COST = range(4)
+_TOTAL, _PROMPT, _COMPLETION, _COST, _PROMPT_COST, _COMPLETION_COST = range(6)
 
 
 class Edition(NamedTuple):
@@ -79,6 +79,8 @@ def window_rollup(key: SessionKey, window: Window) -> WindowRollup:
         prompt_tokens_by_model=totals.amounts_by_model(_PROMPT),
         completion_tokens_by_model=totals.amounts_by_model(_COMPLETION),
         total_cost_by_model=totals.amounts_by_model(_COST),
+        prompt_cost_by_model=totals.amounts_by_model(_PROMPT_COST),
+        completion_cost_by_model=totals.amounts_by_model(_COMPLETION_COST),
         active_ns=totals.active.total,
         turn_latency_p50_ns=quantile(totals.latency, 50),
         turn_latency_p95_ns=quantile(totals.latency, 95),

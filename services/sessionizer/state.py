@@ -1,6 +1,6 @@
 """States of `window` as bytes: heads, pages and sets of identities, and their changelog keys.
 
-Every value begins with the format's number; a worker reads its own format and older ones. A
+Every value but a filter begins with the format's number; a worker reads its own format and older ones. A
 head's first bytes say when something is due, so that recovery fills the wheel without
 decoding the rest.
 """
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from services.sessionizer.engine.names import Names
 from services.sessionizer.engine.said import Said
 from services.sessionizer.engine.spans import SpanSet
-from services.sessionizer.engine.totals import Totals
+from services.sessionizer.engine.totals import MODEL_SUMS, Totals
 from services.sessionizer.engine.turn import Turn
 from services.sessionizer.engine.turn_store import Page, SetName, TurnStore
 from services.sessionizer.engine.window import Window
@@ -21,7 +21,7 @@ from services.shared.model.rollup import CloseReason
 from services.shared.model.span import Dimensions, ModelCall
 from services.shared.records.packed import pack, unpack
 
-FORMAT = 2
+FORMAT = 3
 _FIRST = 1
 _OPEN, _UNSENT = 1, 2
 _HEADER = struct.Struct(">BBq")  # format, flags, deadline
@@ -102,7 +102,7 @@ def decode_head(id_: bytes, data: bytes) -> Window:
     totals.usage = list(totals.usage)
     for name, fields in zip(_NAMES, names, strict=False):
         _restore_names(getattr(totals, name), fields)
-    totals.models.values = {model: list(sums) for model, sums in totals.models.values.items()}
+    totals.models.values = {model: _model_sums(sums) for model, sums in totals.models.values.items()}
     totals.active.bounds.frombytes(active)
     return window
 
@@ -179,6 +179,13 @@ _who_of, _dimensions_of = attrgetter(*_WHO), attrgetter(*Dimensions.__dataclass_
 
 def _names_fields(names: Names[Any]) -> list[Any]:
     return [names.cut, names.sizes, [names.values[name] for name in names.sizes] if names.values else []]
+
+
+def _model_sums(stored: list[int]) -> list[int]:
+    """Sums of a model as they are now; older heads have fewer of them, and as many counts of calls."""
+    held = len(stored) // 2
+    missing = [0] * (MODEL_SUMS - held)
+    return [*stored[:held], *missing, *stored[held:], *missing]
 
 
 def _restore_names(names: Names[Any], fields: Any) -> None:  # noqa: ANN401 - what msgpack gives

@@ -12,7 +12,7 @@ from typing import Any
 
 from services.shared.model.annotation import AnnotationRollup
 from services.shared.model.outcome import SinkOutcome
-from services.shared.model.rollup import TurnRollup, Usage, WindowRollup
+from services.shared.model.rollup import COSTS_BY_MODEL, TurnRollup, Usage, WindowRollup
 from services.shared.otlp.decode import DeadLetter, decode_request
 from services.shared.otlp.rows import SpanRow, span_rows
 from services.shared.otlp.rules import Rules
@@ -115,7 +115,7 @@ _CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
     "prompt_cost": Decimal,
     "completion_cost": Decimal,
     "total_cost": Decimal,
-    "total_cost_by_model": _costs_by_model,
+    **dict.fromkeys(COSTS_BY_MODEL, _costs_by_model),
     "turn_latency_buckets": _buckets,
 }
 _WINDOW, _TURN, _ANNOTATION = _Reader(WindowRollup), _Reader(TurnRollup), _Reader(AnnotationRollup)

@@ -228,6 +228,8 @@ def window_totals(spans: Sequence[SpanFacts]) -> WindowRollup:
         prompt_tokens_by_model=_sums((call.model, call.prompt) for call in counted),
         completion_tokens_by_model=_sums((call.model, call.completion) for call in counted),
         total_cost_by_model=_sums((call.model, call.total_cost) for call in counted),
+        prompt_cost_by_model=_sums((call.model, call.prompt_cost) for call in counted),
+        completion_cost_by_model=_sums((call.model, call.completion_cost) for call in counted),
         active_ns=active_time(map(interval, turns.values())),
         turn_latency_p50_ns=exact_quantile(latencies, 0.50),
         turn_latency_p95_ns=exact_quantile(latencies, 0.95),

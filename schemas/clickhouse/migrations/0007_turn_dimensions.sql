@@ -1,5 +1,5 @@
 -- Who and where of each turn, so that what changes inside a session (a prompt version, say) is billed to the turns that
--- ran under it; conversations, providers and tools of windows. Rows of before have the defaults: nothing is known.
+-- ran under it; conversations, providers, tools and both costs of each model of windows. Rows of before have the defaults: nothing is known.
 ALTER TABLE session_turns {{on_cluster}}
     ADD COLUMN IF NOT EXISTS user_ids           Array(String)                 CODEC(ZSTD(1)),
     ADD COLUMN IF NOT EXISTS environment        LowCardinality(String),
@@ -14,12 +14,16 @@ ALTER TABLE session_turns {{on_cluster}}
 ALTER TABLE session_windows_by_session {{on_cluster}}
     ADD COLUMN IF NOT EXISTS conversation_ids   Array(String)                               CODEC(ZSTD(1)),
     ADD COLUMN IF NOT EXISTS models_by_provider Map(LowCardinality(String), Array(String))  CODEC(ZSTD(1)),
-    ADD COLUMN IF NOT EXISTS tool_calls_by_tool Map(LowCardinality(String), UInt64)         CODEC(ZSTD(1));
+    ADD COLUMN IF NOT EXISTS tool_calls_by_tool Map(LowCardinality(String), UInt64)         CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS prompt_cost_by_model     Map(LowCardinality(String), Decimal(38, 12)) CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS completion_cost_by_model Map(LowCardinality(String), Decimal(38, 12)) CODEC(ZSTD(1));
 
 ALTER TABLE session_windows {{on_cluster}}
     ADD COLUMN IF NOT EXISTS conversation_ids   Array(String)                               CODEC(ZSTD(1)),
     ADD COLUMN IF NOT EXISTS models_by_provider Map(LowCardinality(String), Array(String))  CODEC(ZSTD(1)),
-    ADD COLUMN IF NOT EXISTS tool_calls_by_tool Map(LowCardinality(String), UInt64)         CODEC(ZSTD(1));
+    ADD COLUMN IF NOT EXISTS tool_calls_by_tool Map(LowCardinality(String), UInt64)         CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS prompt_cost_by_model     Map(LowCardinality(String), Decimal(38, 12)) CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS completion_cost_by_model Map(LowCardinality(String), Decimal(38, 12)) CODEC(ZSTD(1));
 
 -- `SELECT *` of 0002 stands for the columns of then. Changed in place: dropped and made anew it would miss rows.
 ALTER TABLE session_windows_by_session_mv {{on_cluster}} MODIFY QUERY SELECT * FROM session_windows;
@@ -90,7 +94,9 @@ SELECT
         arrayMap(
             p -> arraySort(arrayMap(pair -> pair.2, arrayFilter(pair -> pair.1 = p AND pair.2 != '', w.provider_models))),
             providers)) AS models_by_provider,
-    w.tool_calls_by_tool         AS tool_calls_by_tool
+    w.tool_calls_by_tool         AS tool_calls_by_tool,
+    w.prompt_cost_by_model       AS prompt_cost_by_model,
+    w.completion_cost_by_model   AS completion_cost_by_model
 FROM
 (
     SELECT
@@ -141,7 +147,9 @@ FROM
         groupUniqArrayArray(arrayFlatten(arrayMap(
             (provider, models) -> if(empty(models), [(provider, '')], arrayMap(model -> (provider, model), models)),
             mapKeys(s.models_by_provider), mapValues(s.models_by_provider)))) AS provider_models,
-        sumMap(s.tool_calls_by_tool)                               AS tool_calls_by_tool
+        sumMap(s.tool_calls_by_tool)                               AS tool_calls_by_tool,
+        sumMap(s.prompt_cost_by_model)                             AS prompt_cost_by_model,
+        sumMap(s.completion_cost_by_model)                         AS completion_cost_by_model
     FROM session_windows_by_session AS s FINAL
     GROUP BY project, session_id
     SETTINGS optimize_move_to_prewhere_if_final = 1 -- read the other columns of matching rows only

@@ -16,12 +16,12 @@ ENTRY_BYTES = 32 << 10
 """Bytes of JSON for all models, all `session.*` attributes, all metadata."""
 
 _NUMBERS_OF_TOOL = 24
-_NUMBERS_OF_MODEL = 128
-_MAPS_OF_MODEL = 5  # rollups name a model in a list and in four maps
+_NUMBERS_OF_MODEL = 192
+_MAPS_OF_MODEL = 7  # rollups name a model in a list and in six maps
 _BETWEEN = "\0"  # a provider and the model that it served
 
-MODEL_SUMS = 4
-"""By model: total tokens, prompt tokens, completion tokens, total cost; then how many calls carry each."""
+MODEL_SUMS = 6
+"""By model: total, prompt and completion tokens, total, prompt and completion cost; then how many calls carry each."""
 
 
 class Totals(Who):
@@ -123,7 +123,8 @@ class Totals(Who):
         sums = self._sums_of(call.model) if call.model else None
         if sums is None:
             return
-        for at, amount in enumerate((call.total, call.prompt, call.completion, call.total_cost)):
+        amounts = (call.total, call.prompt, call.completion, call.total_cost, call.prompt_cost, call.completion_cost)
+        for at, amount in enumerate(amounts):
             if amount is not None:
                 sums[at] += sign * amount
                 sums[MODEL_SUMS + at] += sign

@@ -9,6 +9,9 @@ decimal string of US dollars in JSON.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+COSTS_BY_MODEL = ("total_cost_by_model", "prompt_cost_by_model", "completion_cost_by_model")
+"""Fields of a window that hold money by model."""
+
 
 class WindowState(StrEnum):
     OPEN = "open"
@@ -140,3 +143,5 @@ class WindowRollup:
     conversation_ids: list[str] = field(default_factory=list)  # sorted
     models_by_provider: dict[str, list[str]] = field(default_factory=dict)
     tool_calls_by_tool: dict[str, int] = field(default_factory=dict)
+    prompt_cost_by_model: dict[str, int] = field(default_factory=dict)
+    completion_cost_by_model: dict[str, int] = field(default_factory=dict)

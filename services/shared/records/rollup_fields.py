@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from services.shared.model.rollup import CloseReason, TurnRollup, Usage, WindowRollup, WindowState
+from services.shared.model.rollup import COSTS_BY_MODEL, CloseReason, TurnRollup, Usage, WindowRollup, WindowState
 from services.shared.model.span import PICODOLLARS
 
 _EXACT = Context(prec=76)
@@ -27,9 +27,8 @@ def window_of(fields: Mapping[str, Any]) -> WindowRollup:
     own["is_late"] = bool(own.get("is_late", False))
     own["state"] = WindowState(own.get("state", WindowState.OPEN))
     own["close_reason"] = CloseReason(own.get("close_reason", CloseReason.NONE))
-    own["total_cost_by_model"] = {
-        model: picodollars(cost) for model, cost in own.get("total_cost_by_model", {}).items()
-    }
+    for name in COSTS_BY_MODEL:
+        own[name] = {model: picodollars(cost) for model, cost in own.get(name, {}).items()}
     own["turn_latency_buckets"] = {
         int(bucket): int(count) for bucket, count in own.get("turn_latency_buckets", {}).items()
     }

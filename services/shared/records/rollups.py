@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from services.shared.model.annotation import AnnotationRollup
-from services.shared.model.rollup import TurnRollup, Usage, WindowRollup
+from services.shared.model.rollup import COSTS_BY_MODEL, TurnRollup, Usage, WindowRollup
 from services.shared.model.span import PICODOLLARS
 
 MAX_RECORD_BYTES = 512_000
@@ -105,7 +105,8 @@ def _window(window: WindowRollup) -> dict[str, Any]:
     _add_usage(fields, window.usage)
     for name in _TOKENS_BY_MODEL:
         fields[name] = {model: min(tokens, _LARGEST) for model, tokens in fields[name].items()}
-    fields["total_cost_by_model"] = {model: dollars(cost) for model, cost in window.total_cost_by_model.items()}
+    for name in COSTS_BY_MODEL:
+        fields[name] = {model: dollars(cost) for model, cost in fields[name].items()}
     fields["turn_latency_buckets"] = {str(bucket): count for bucket, count in window.turn_latency_buckets.items()}
     return fields
 

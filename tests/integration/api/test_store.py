@@ -60,6 +60,8 @@ async def test_windows_come_back_as_they_were_published(stored: tuple[Store, Add
         prompt_tokens_by_model={"gpt-4o": 10},
         completion_tokens_by_model={"gpt-4o": 3},
         total_cost_by_model={"gpt-4o": 3_897_500_000},
+        prompt_cost_by_model={"gpt-4o": 3_000_000_000},
+        completion_cost_by_model={"gpt-4o": 897_500_000},
         turn_latency_p50_ns=5,
         turn_latency_buckets={1000: 2, 63: 1},
         first_input="hi",

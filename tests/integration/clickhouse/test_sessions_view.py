@@ -180,6 +180,8 @@ def test_the_costs_of_priced_calls_are_stored_exactly_and_those_by_model_sum_to_
     [turns] = database.query("SELECT count() AS number, sum(total_cost) AS cost FROM session_turns FINAL")
     assert (found["llm_call_count"], found["unpriced_call_count"], turns["number"]) == (80, 20, 80)
     assert sum(found["total_cost_by_model"].values()) == found["total_cost"] == turns["cost"]
+    for part in ("prompt_cost", "completion_cost"):
+        assert sum(found[f"{part}_by_model"].values()) == found[part] == Decimal(cut[part]) > 0
     assert found["total_cost"] == Decimal(cut["total_cost"]) > 1
 
 

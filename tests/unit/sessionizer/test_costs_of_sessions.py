@@ -66,6 +66,8 @@ def test_the_totals_of_a_nested_trace_are_those_of_its_model_calls(trace: Nested
         assert {
             model: Decimal(cost) for model, cost in window["total_cost_by_model"].items() if Decimal(cost)
         } == by_model
+        for part in ("prompt_cost", "completion_cost"):
+            assert sum(map(Decimal, window[f"{part}_by_model"].values())) == Decimal(window[part])
 
 
 MODELS = [
