@@ -149,8 +149,8 @@ class WorkerGroup:
         eventually(self.are_owned, within=within, what=f"all partitions owned by {[w.name for w in self.workers]}")
 
     def rebalances(self, worker: Service) -> int:
-        """How many assignments a worker has carried through so far."""
-        return worker.process.log.read_text(errors="replace").count("window owns partitions")
+        """How many assignments a worker has begun to carry through; one that is cut short may end with `route`."""
+        return worker.process.log.read_text(errors="replace").count("route owns partitions")
 
     def published(self) -> tuple[list[Row], list[Row]]:
         """All windows and turns of the rollups topic, every version."""
