@@ -1,0 +1,39 @@
+"""Which modules of the hot path are compiled, and whether they are in use."""
+
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+from importlib.machinery import ExtensionFileLoader
+
+from services import COMPILED
+from services.shared.errors import PermanentError
+
+MODULES: tuple[str, ...] = ("services.sessionizer.engine.turn",)
+"""As pyproject.toml lists them; a test compares the two."""
+
+
+def missing(modules: Iterable[str] = MODULES) -> list[str]:
+    """Those that run as plain Python or, having no such form, not at all."""
+    return [name for name in modules if not _is_compiled(name)]
+
+
+def check() -> str:
+    """One line for the log. Raises `PermanentError` where compiled modules are required and one is not in use."""
+    absent = missing()
+    if absent and COMPILED == "require":
+        raise PermanentError(
+            f"SPANLOOM_COMPILED is require, but {', '.join(absent)} is not compiled: run deploy/compile, "
+            "or install a wheel that was built with a C compiler"
+        )
+    if not absent:
+        return f"hot path compiled: {len(MODULES)} modules"
+    why = "switched off" if COMPILED == "off" else "not built: slower, with the same results"
+    return f"hot path in plain Python for {len(absent)} of {len(MODULES)} modules ({why})"
+
+
+def _is_compiled(name: str) -> bool:
+    try:
+        module = sys.modules.get(name) or import_module(name)
+    except ModuleNotFoundError:
+        return False
+    return module.__spec__ is not None and isinstance(module.__spec__.loader, ExtensionFileLoader)
