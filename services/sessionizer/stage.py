@@ -4,18 +4,19 @@
 offset order and, when told to flush, hands out everything that must become durable together:
 outputs, changed states, and (through its meta record) the position. It does no I/O and reads
 no clock; `partition.py` puts each flush into one Kafka transaction.
+
+What there are many of is a named tuple: it is made in a third of the time of a frozen dataclass.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from services.shared.model.live import LiveUpdate as LiveUpdate  # noqa: PLC0414 - stages name it from here
 
 
-@dataclass(frozen=True, slots=True)
-class InputRecord:
+class InputRecord(NamedTuple):
     """One Kafka record. `timestamp` in ns (Kafka's milliseconds times 10**6)."""
 
     offset: int
@@ -25,8 +26,7 @@ class InputRecord:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """One record to produce, into a partition the stage chose."""
 
     topic: str
