@@ -25,5 +25,6 @@ class SourceOnly(MetaPathFinder):
                 return spec
             name = fullname.rpartition(".")[2]
             if any(Path(folder, name + suffix).exists() for suffix in EXTENSION_SUFFIXES):
+                # None would let the finders after this one find it.
                 raise ModuleNotFoundError(f"{fullname} is compiled, and SPANLOOM_COMPILED is off", name=fullname)
         return None

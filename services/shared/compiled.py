@@ -1,9 +1,8 @@
 """Which modules of the hot path are compiled, and whether they are in use."""
 
-import sys
 from collections.abc import Iterable
-from importlib import import_module
 from importlib.machinery import ExtensionFileLoader
+from importlib.util import find_spec
 
 from services import COMPILED
 from services.shared.errors import PermanentError
@@ -26,14 +25,11 @@ def check() -> str:
             "or install a wheel that was built with a C compiler"
         )
     if not absent:
-        return f"hot path compiled: {len(MODULES)} modules"
+        return f"the hot path is compiled: {len(MODULES)} modules"
     why = "switched off" if COMPILED == "off" else "not built: slower, with the same results"
-    return f"hot path in plain Python for {len(absent)} of {len(MODULES)} modules ({why})"
+    return f"{len(absent)} of {len(MODULES)} modules of the hot path run as plain Python ({why})"
 
 
 def _is_compiled(name: str) -> bool:
-    try:
-        module = sys.modules.get(name) or import_module(name)
-    except ModuleNotFoundError:
-        return False
-    return module.__spec__ is not None and isinstance(module.__spec__.loader, ExtensionFileLoader)
+    spec = find_spec(name)
+    return spec is not None and isinstance(spec.loader, ExtensionFileLoader)

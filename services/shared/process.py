@@ -16,6 +16,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
+from services.shared import compiled
 from services.shared.errors import SettingsError, SpanloomError
 from services.shared.health import Health as Health  # noqa: PLC0414 - services name it from here
 from services.shared.health import HealthServer
@@ -60,6 +61,7 @@ async def _run(name: str, service: Service, settings: Settings, *, serves_health
 
 async def _serve(service: Service, settings: Settings, stop: asyncio.Event, *, serves_health: bool) -> None:
     telemetry, health = Telemetry(), Health()
+    _log.info(compiled.check())
     async with AsyncExitStack() as stack:
         if serves_health:
             server = HealthServer(health, telemetry.exposition)

@@ -280,7 +280,7 @@ def variable(name: str) -> str:
 
 
 def _is_unknown(name: str) -> bool:
-    known = {"SPANLOOM_CONFIG", *(variable(field) for field in Settings.model_fields)}
+    known = {"SPANLOOM_CONFIG", "SPANLOOM_COMPILED", *(variable(field) for field in Settings.model_fields)}
     return name.startswith("SPANLOOM_") and name not in known
 
 

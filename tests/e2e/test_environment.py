@@ -52,6 +52,10 @@ def test_a_python_that_is_not_there_is_told_with_what_to_do(clone: Path) -> None
 
 def test_an_environment_that_is_up_to_date_is_left_alone(clone: Path) -> None:
     (clone / ".venv").mkdir()
+    shutil.copy(REPOSITORY / "deploy" / "compile", clone / "deploy")
+    (clone / "services").mkdir()
+    (clone / ".cache" / "build").mkdir(parents=True)
+    (clone / ".cache" / "build" / "compiled").touch()
     lock, project = ((clone / name).read_text() for name in ("requirements.lock", "pyproject.toml"))
     (clone / ".venv" / "made-from").write_text(f"{clone}\n{lock}{project}")
 

@@ -45,7 +45,7 @@ def test_the_installation_of_the_image_has_every_service_and_nothing_for_develop
             text=True,
             check=False,
             cwd=tmp_path,
-            env={"PATH": "/usr/bin:/bin"},
+            env={"PATH": "/usr/bin:/bin", "SPANLOOM_COMPILED": "require"},  # as in the image
         )
 
     for command in ("worker", "sink", "gateway"):

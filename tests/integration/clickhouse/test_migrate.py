@@ -16,6 +16,7 @@ from services.migrate.main import run
 from services.migrate.migrations import Migration, load_migrations
 from services.migrate.runner import ChangedMigrationError
 from services.shared.clickhouse import ClickHouse, connect
+from services.shared.compiled import MODULES
 from services.shared.errors import PermanentError
 from services.shared.settings import Settings
 from services.sink.rows import COLUMNS
@@ -148,10 +149,11 @@ def test_the_command_says_when_clickhouse_is_down(
 
 
 @pytest.mark.slow
-def test_a_built_wheel_holds_the_migrations(tmp_path: Path) -> None:
+def test_a_built_wheel_holds_the_migrations_and_the_compiled_hot_path(tmp_path: Path) -> None:
     source = tmp_path / "source"
     for name in ("services", "schemas"):
-        shutil.copytree(REPOSITORY / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        not_tracked = shutil.ignore_patterns("__pycache__", "*.so", "*.c")
+        shutil.copytree(REPOSITORY / name, source / name, symlinks=True, ignore=not_tracked)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         if (REPOSITORY / name).exists():
             shutil.copy(REPOSITORY / name, source / name)
@@ -169,5 +171,8 @@ def test_a_built_wheel_holds_the_migrations(tmp_path: Path) -> None:
     ]
     subprocess.run(command, cwd=source, check=True)
     with ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        found = {name for name in wheel.namelist() if name.startswith("services/migrate/sql/")}
+        names = wheel.namelist()
+    found = {name for name in names if name.startswith("services/migrate/sql/")}
+    compiled = {name.partition(".")[0].replace("/", ".") for name in names if name.endswith(".so")}
+    assert compiled == set(MODULES)
     assert found == {f"services/migrate/sql/{name}.sql" for name in NAMES}
