@@ -198,6 +198,7 @@ class Worker:
             partition=number,
             changelog_topic=definition.changelog,
             transaction_timeout_ms=self._settings.transaction_timeout // 1_000_000,
+            clock=self._clock,
         )
 
     async def _restore(self, definition: StageDefinition, fetcher: Fetcher, number: int, stage: Stage) -> int:

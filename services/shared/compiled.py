@@ -7,7 +7,20 @@ from importlib.util import find_spec
 from services import COMPILED
 from services.shared.errors import PermanentError
 
-MODULES: tuple[str, ...] = ("services.sessionizer.engine.turn",)
+MODULES: tuple[str, ...] = (
+    "services.sessionizer.engine.intervals",
+    "services.sessionizer.engine.names",
+    "services.sessionizer.engine.said",
+    "services.sessionizer.engine.session",
+    "services.sessionizer.engine.spans",
+    "services.sessionizer.engine.totals",
+    "services.sessionizer.engine.turn",
+    "services.sessionizer.engine.turn_store",
+    "services.sessionizer.engine.usage",
+    "services.sessionizer.engine.who",
+    "services.sessionizer.engine.window",
+    "services.shared._record_batch",
+)
 """As pyproject.toml lists them; a test compares the two."""
 
 

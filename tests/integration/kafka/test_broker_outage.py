@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from services.sessionizer.stage import Output
+from services.shared.clock import SystemClock
 from services.shared.errors import TransientError
 from services.shared.kafka import SpanProducer, TransactionalWriter
 from services.shared.kafka_topics import TopicSpec, ensure_topics
@@ -24,6 +25,7 @@ def writer(kafka: ApacheKafka, patience: float) -> TransactionalWriter:
         partition=0,
         changelog_topic=None,
         transaction_timeout_ms=30_000,
+        clock=SystemClock(),
         patience=patience,
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from services.sessionizer.stage import Output
+from services.shared.clock import SystemClock
 from services.shared.kafka import TransactionalWriter
 from services.shared.kafka_source import make_consumer
 from services.shared.kafka_topics import TopicSpec, ensure_topics
@@ -23,6 +24,7 @@ def writer(kafka: ApacheKafka, name: str) -> TransactionalWriter:
         partition=0,
         changelog_topic=None,
         transaction_timeout_ms=20_000,
+        clock=SystemClock(),
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from services.sessionizer.stage import Output
+from services.shared.clock import SystemClock
 from services.shared.errors import PermanentError
 from services.shared.kafka import FencedError, TransactionalWriter
 from services.shared.kafka_topics import TopicSpec, ensure_topics
@@ -43,6 +44,7 @@ class Installation:
             partition=1,
             changelog_topic=self.changelog if changelog else None,
             transaction_timeout_ms=20_000,
+            clock=SystemClock(),
             patience=patience,
         )
 

@@ -31,6 +31,7 @@ def writer(kafka: ApacheKafka, name: str) -> TransactionalWriter:
         partition=0,
         changelog_topic=f"{name}-changelog",
         transaction_timeout_ms=20_000,
+        clock=SystemClock(),
     )
 
 
