@@ -122,7 +122,7 @@ class Windows:
             key, version = session.key, at.version
             turns = [publication.turn_deletion(key, window, turn.trace_id, version) for turn in window.turns.all()]
             retraction = rollups.window_json(publication.retraction(key, window, version))
-            self._publish(session, window, [rollups.turn_json(turn) for turn in turns], retraction)
+            self._publish(session, [rollups.turn_json(turn) for turn in turns], retraction)
             self._retracted.setdefault(session.name, {})[window.id.hex()] = retraction
         self._leave(session, window)
 
@@ -229,12 +229,11 @@ class Windows:
         return LiveUpdate(*session.key, first_seen_at, windows, turns, removed)
 
     def _emit(self, session: Session, window: Window, edition: publication.Edition, watermark: int) -> None:
-        """A rollup: the turns that changed since the last one, then the totals."""
-        self._publish(session, window, [data for _, data in edition.since(window.emitted)], edition.totals)
+        """A rollup: the totals, with the turns that changed since the last one."""
+        self._publish(session, [data for _, data in edition.since(window.emitted)], edition.totals)
         window.emitted, window.emitted_at = window.version, watermark
         window.is_owed = window.is_stored = False
 
-    def _publish(self, session: Session, window: Window, turns: list[bytes], totals: bytes) -> None:
-        key = session.key
-        for value in (*rollups.turns_records(key.project, key.session_id, window.id.hex(), turns), totals):
+    def _publish(self, session: Session, turns: list[bytes], totals: bytes) -> None:
+        for value in rollups.rollup_records(totals, turns):
             self._outputs.append(Output(self._topic, self._partition, session.name, value))

@@ -120,9 +120,10 @@ class LiveView:
             for key, window_id in wanted:
                 pipeline.hgetall(self._turns_key(key, window_id))
             for (key, window_id), hashes in zip(wanted, await pipeline.execute(), strict=True):
-                turns = found[key].turns
+                session = found[key]
                 for trace_id, data in hashes.items():
-                    turns[window_id, _text(trace_id)] = turn_from_json(data)
+                    turn = turn_from_json(data, session.windows[window_id])
+                    session.turns[window_id, _text(trace_id)] = turn
         return found
 
     async def page(

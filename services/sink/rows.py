@@ -16,7 +16,7 @@ from services.shared.model.rollup import COSTS_BY_MODEL, TurnRollup, Usage, Wind
 from services.shared.otlp.decode import DeadLetter, decode_request
 from services.shared.otlp.rows import SpanRow, span_rows
 from services.shared.otlp.rules import Rules
-from services.shared.records.rollups import UnreadableRollupError, decode
+from services.shared.records.rollups import OF_THE_WINDOW, UnreadableRollupError, decode
 
 ROWS_VERSION = 2
 """Raised when the same record gives other rows than before: it is part of every insert's token."""
@@ -44,11 +44,11 @@ def rollup_rows(value: bytes, timestamp: int) -> Converted:
     del timestamp
     try:
         record = decode(value)
-        if record["type"] == "window":
-            return [(WINDOWS, _WINDOW(record))]
         if record["type"] == "annotations":
             return [(ANNOTATIONS, _ANNOTATION(annotation)) for annotation in record["annotations"]]
-        return [(TURNS, _TURN(turn)) for turn in record["turns"]]
+        of_the_window = {name: record[name] for name in OF_THE_WINDOW if name in record}
+        rows = [(TURNS, _TURN({**of_the_window, **turn})) for turn in record.get("turns", ())]
+        return [*rows, (WINDOWS, _WINDOW(record))] if record["type"] == "window" else rows
     except UnreadableRollupError as error:
         return Unreadable(SinkOutcome.UNREADABLE, str(error), is_ours=True)
     except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
@@ -93,10 +93,7 @@ class _Reader:
         ]
 
     def __call__(self, record: Mapping[str, Any]) -> Values:
-        try:
-            row = list(self._pick(record))
-        except KeyError:  # an older writer
-            row = list(self._pick({**self._defaults, **record}))
+        row = list(self._pick({**self._defaults, **record}))
         for place, convert in self._conversions:
             row[place] = convert(row[place])
         return tuple(row)

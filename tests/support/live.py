@@ -64,7 +64,7 @@ class FakeLiveView:
             for id_, data in self._turns[key].items():
                 window_id, _, trace_id = id_.partition("/")
                 if window_id in windows and not windows[window_id].is_deleted:
-                    turns[window_id, trace_id] = turn_from_json(data)
+                    turns[window_id, trace_id] = turn_from_json(data, windows[window_id])
             found[key] = LiveSession(windows, turns)
         return found
 

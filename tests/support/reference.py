@@ -21,6 +21,7 @@ from services.shared.model.rollup import CloseReason, TurnRollup, WindowRollup, 
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import SpanFacts
 from services.shared.records import rollups
+from services.shared.records.rollup_fields import complete
 from services.shared.records.session_spans import SpanGroup
 from tests.support.totals import QUANTILES, interval, quantile_is_within_error, turn_totals, window_totals
 from tests.support.totals import turns_of as turns_by_trace
@@ -107,13 +108,14 @@ def _windows_of(key: SessionKey, spans: list[tuple[SpanFacts, int]], policy: Pol
 
 def window_row(window: WindowRollup) -> dict[str, Any]:
     """The window as its record of `session_rollups` has it: usage flat, costs as decimal strings."""
-    row: dict[str, Any] = orjson.loads(rollups.window_json(window))
-    return row
+    return complete(orjson.loads(rollups.window_json(window)))
 
 
 def turn_row(turn: TurnRollup) -> dict[str, Any]:
     """The turn as its record of `session_rollups` has it."""
-    row: dict[str, Any] = orjson.loads(rollups.turn_json(turn))
+    [record] = rollups.encode_turns(turn.project, turn.session_id, turn.window_id, [turn])
+    row: dict[str, Any]
+    [row] = complete(orjson.loads(record))["turns"]
     return row
 
 

@@ -4,12 +4,13 @@ from typing import Any
 
 import orjson
 
+from services.shared.records.rollup_fields import complete
 from tests.support.kafka.log import read_all
 
 
 def rollup_records(bootstrap: str, topic: str, partitions: int) -> list[dict[str, Any]]:
-    """Every record of the topic, by partition in order."""
-    return [orjson.loads(record.value or b"") for record in read_all(bootstrap, topic, partitions)]
+    """Every record of the topic, by partition in order, with nothing left out."""
+    return [complete(orjson.loads(record.value or b"")) for record in read_all(bootstrap, topic, partitions)]
 
 
 def last_windows(bootstrap: str, topic: str, partitions: int) -> list[dict[str, Any]]:

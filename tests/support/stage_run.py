@@ -15,6 +15,7 @@ from services.sessionizer.window_stage import SWEPT_WINDOWS, window_stage
 from services.shared.model.live import LiveUpdate
 from services.shared.model.session_key import SessionKey
 from services.shared.records import rollups
+from services.shared.records.rollup_fields import complete
 from services.shared.records.session_spans import SpansRecord, WatermarkRecord, encode_spans, encode_watermark
 from tests.support.streams import MAX_IDENTITIES, Fate
 
@@ -40,16 +41,12 @@ class Published:
             assert len(output.value) < MAX_RECORD_BYTES
             assert output.topic == TOPIC
             assert 0 <= output.partition < PARTITIONS
-            decoded = rollups.decode(output.value)
+            decoded = complete(rollups.decode(output.value))
             assert output.key == SessionKey(decoded["project"], decoded["session_id"]).encode()
+            rows.turns += decoded.pop("turns", [])
+            rows.annotations += decoded.pop("annotations", [])
             if decoded["type"] == "window":
                 rows.windows.append(decoded)
-            elif decoded["type"] == "annotations":
-                rows.annotations += decoded["annotations"]
-            else:
-                for turn in decoded["turns"]:
-                    assert turn["window_id"] == decoded["window_id"]
-                rows.turns += decoded["turns"]
         return rows
 
 
@@ -95,7 +92,7 @@ class LiveView:
         for update in updates:
             gone = {*update.removed}
             for window_id, value in update.windows.items():
-                row = orjson.loads(value)
+                row = complete(orjson.loads(value))
                 assert (row["window_id"], row["project"], row["session_id"]) == (
                     window_id,
                     update.project,
@@ -106,7 +103,8 @@ class LiveView:
                     gone.add(window_id)
             for name, value in update.turns.items():
                 window_id, _, trace_id = name.partition("/")
-                self.turns[window_id, trace_id] = orjson.loads(value)
+                of_window = {**self.windows[window_id], "turns": [orjson.loads(value)]}
+                [self.turns[window_id, trace_id]] = complete(of_window)["turns"]
             self.windows = {name: row for name, row in self.windows.items() if name not in gone}
             self.turns = {name: row for name, row in self.turns.items() if name[0] not in gone}
 

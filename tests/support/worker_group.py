@@ -14,6 +14,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from services.sessionizer.engine.policy import Policy
+from services.shared.records.rollup_fields import complete
 from tests.support.comparison import assert_equal_to_reference
 from tests.support.eventually import eventually
 from tests.support.installation import SPANLOOM, Installation, Service, send, send_to
@@ -157,12 +158,10 @@ class WorkerGroup:
         windows: list[Row] = []
         turns: list[Row] = []
         for record in read_all(self.installation.bootstrap, self.installation.rollups_topic, self._fixed):
-            row = orjson.loads(record.value or b"")
+            row = complete(orjson.loads(record.value or b""))
+            turns += row.pop("turns", [])
             if row["type"] == "window":
                 windows.append(row)
-            else:
-                of_all = {name: row[name] for name in ("project", "session_id", "window_id") if name in row}
-                turns += [{**of_all, **turn} for turn in row["turns"]]
         return windows, turns
 
     def last_windows(self) -> list[Row]:

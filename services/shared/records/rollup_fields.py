@@ -5,6 +5,7 @@ that readers and writers can be upgraded in any order.
 """
 
 from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from decimal import Context, Decimal
 from typing import Any
 
@@ -12,6 +13,7 @@ import orjson
 
 from services.shared.model.rollup import COSTS_BY_MODEL, CloseReason, TurnRollup, Usage, WindowRollup, WindowState
 from services.shared.model.span import PICODOLLARS
+from services.shared.records.rollups import OF_THE_WINDOW, dollars
 
 _EXACT = Context(prec=76)
 _USAGE = frozenset(Usage.__dataclass_fields__)
@@ -48,9 +50,20 @@ def window_from_json(data: bytes) -> WindowRollup:
     return window_of(orjson.loads(data))
 
 
-def turn_from_json(data: bytes) -> TurnRollup:
-    """One turn as `rollups.turn_json` writes it."""
-    return turn_of(orjson.loads(data))
+def turn_from_json(data: bytes, window: WindowRollup) -> TurnRollup:
+    """One turn of that window as `rollups.turn_json` writes it."""
+    return turn_of({name: getattr(window, name) for name in OF_THE_WINDOW} | orjson.loads(data))
+
+
+def complete(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of `session_rollups` with nothing left out: defaults, and in each turn what its window says."""
+    whole = dict(record)
+    if record["type"] == "window":
+        whole = _WINDOW_DEFAULTS | whole
+    if "turns" in record:
+        of_the_window = {name: record[name] for name in OF_THE_WINDOW if name in record}
+        whole["turns"] = [_TURN_DEFAULTS | of_the_window | turn for turn in record["turns"]]
+    return whole
 
 
 def picodollars(dollars: str | Decimal) -> int:
@@ -62,3 +75,14 @@ def _usage(fields: Mapping[str, Any]) -> Usage:
     return Usage(
         **{name: picodollars(fields[name]) if name in _COSTS else fields[name] for name in _USAGE if name in fields}
     )
+
+
+def _defaults(rollup: type[WindowRollup | TurnRollup]) -> dict[str, Any]:
+    """By field, as it is in JSON: the value of those that may be left out."""
+    described = [each for each in fields(rollup) if each.name != "usage"]
+    found = {each.name: each.default for each in described if each.default is not MISSING}
+    found |= {each.name: each.default_factory() for each in described if each.default_factory is not MISSING}
+    return found | {name: dollars(0) if name in _COSTS else 0 for name in Usage.__dataclass_fields__}
+
+
+_WINDOW_DEFAULTS, _TURN_DEFAULTS = _defaults(WindowRollup), _defaults(TurnRollup)

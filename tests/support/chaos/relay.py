@@ -17,6 +17,7 @@ from services.shared.kafka_topics import ensure_topics, topic_specs
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import SpanFacts
 from services.shared.records import rollups
+from services.shared.records.rollup_fields import complete
 from services.shared.records.session_spans import SpanGroup
 from services.shared.settings import Settings
 from tests.support.chaos.crash_points import CrashPoint
@@ -144,7 +145,7 @@ class Relay:
         log = self._session_spans.read()
         self._log += log
         self._routed.update(spans_in(groups_of_log(log)))
-        self._published += [rollups.decode(record.value or b"") for record in self._rollups.read()]
+        self._published += [complete(rollups.decode(record.value or b"")) for record in self._rollups.read()]
 
     def assert_exact(self) -> None:
         """Of this round: each span once in `session_spans`, each window in `session_rollups` as it must be.
@@ -166,9 +167,7 @@ class Relay:
         keys = {group.key for group in self._round}
         mine = [row for row in self._published if SessionKey(row["project"], row["session_id"]) in keys]
         windows = [row for row in mine if row["type"] == "window"]
-        turns = [
-            {**turn, "window_id": row["window_id"]} for row in mine if row["type"] == "turns" for turn in row["turns"]
-        ]
+        turns = [turn for row in mine for turn in row.get("turns", [])]
         # The time of the round is not over yet.
         as_closed = [{**row, "state": "closed", "close_reason": "idle"} for row in windows]
         expected = reference_windows(self._round, self._policy)

@@ -118,7 +118,8 @@ def judge_versions(verdict: Verdict, records: Iterable[Mapping[str, Any]]) -> No
     highest: defaultdict[tuple[Any, ...], int] = defaultdict(int)
     for record in records:
         verdict.rollups += 1
-        for row in [record] if record["type"] == "window" else record["turns"]:
+        totals = {name: value for name, value in record.items() if name != "turns"}
+        for row in [*record.get("turns", ()), *([totals] if record["type"] == "window" else ())]:
             name = (row["project"], row["session_id"], row["window_id"], row.get("trace_id", ""))
             content = orjson.dumps({**row, "duplicate_span_count": 0}, option=orjson.OPT_SORT_KEYS)
             known = contents.setdefault((*name, row["version"]), content)

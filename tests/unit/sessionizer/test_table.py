@@ -13,6 +13,7 @@ from services.sessionizer.window_stage import Windows
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import Dimensions, SpanFacts
 from services.shared.records import rollups
+from services.shared.records.rollup_fields import complete
 from services.shared.records.session_spans import SpanGroup, SpansRecord, WatermarkRecord
 from tests.support.session_run import SessionRun
 from tests.support.spans import SECOND, T0, call, facts
@@ -154,7 +155,7 @@ def scenario() -> StageRun:
 
 def published(flush: Flush, form: int) -> list[dict[str, Any]]:
     """What is published, as far as a state of that format could know it."""
-    records = [rollups.decode(output.value) for output in flush.outputs]
+    records = [complete(rollups.decode(output.value)) for output in flush.outputs]
     for record in records:
         for name in SINCE_FORMAT_3 if form < 3 and record["type"] == "window" else ():
             del record[name]

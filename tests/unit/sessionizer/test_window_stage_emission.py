@@ -28,11 +28,21 @@ def test_a_window_is_published_when_it_opens_with_its_turns() -> None:
     assert [(int(row["trace_id"], 16), row["version"]) for row in published.turns] == [(1, version), (2, version)]
 
 
-def test_turns_are_written_before_the_totals_that_count_them() -> None:
+def test_turns_are_in_the_record_of_the_window_that_counts_them() -> None:
     run = SessionRun()
-    run.add(span(1, 0))
-    outputs = run.stage_run.prepare().outputs
-    assert [rollups.decode(output.value)["type"] for output in outputs] == ["turns", "window"]
+    run.add(span(1, 0), span(2, 1))
+    [output] = run.stage_run.prepare().outputs
+    record = rollups.decode(output.value)
+    assert (record["type"], record["turn_count"], len(record["turns"])) == ("window", 2, 2)
+
+
+def test_turns_that_are_too_many_for_that_record_are_written_before_it() -> None:
+    run = SessionRun(Policy())
+    run.add(*(replace(span(number, 0), input="\x01" * 1000) for number in range(1, 101)))
+    records = [rollups.decode(output.value) for output in run.stage_run.prepare().outputs]
+    assert [record["type"] for record in records] == ["turns", "turns", "window"]
+    assert "turns" not in records[-1]
+    assert sum(len(record["turns"]) for record in records[:-1]) == records[-1]["turn_count"] == 100
 
 
 def test_nothing_new_is_nothing_to_flush() -> None:

@@ -1,6 +1,6 @@
 """The records of `session_rollups`: exact, small, and as their schema says."""
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 from services.shared.model.annotation import AnnotationRollup, Scope
 from services.shared.model.rollup import TurnRollup, Usage, WindowRollup
 from services.shared.records import rollups
+from services.shared.records.rollup_fields import complete, turn_from_json, turn_of, window_from_json, window_of
 from tests.support.json_schema import faults
 from tests.support.rollups import turn, usage, window
 
@@ -28,10 +29,47 @@ def names(cls: type) -> set[str]:
 @pytest.mark.parametrize(
     ("cls", "definition"), [(WindowRollup, "window"), (TurnRollup, "turn"), (AnnotationRollup, "annotation")]
 )
-def test_the_schema_has_the_fields_of_the_dataclasses_and_requires_all(cls: type, definition: str) -> None:
-    described = SCHEMA["$defs"][definition]
-    assert set(described["properties"]) - {"type"} == names(cls)
-    assert set(described["required"]) == set(described["properties"])
+def test_the_schema_has_the_fields_of_the_dataclasses(cls: type, definition: str) -> None:
+    described = set(SCHEMA["$defs"][definition]["properties"])
+    elsewhere = set(rollups.OF_THE_WINDOW) if cls is TurnRollup else set()
+    assert described - {"type", "turns"} == names(cls) - elsewhere
+    assert elsewhere <= set(SCHEMA["$defs"]["window"]["required"]) & set(SCHEMA["$defs"]["turns"]["required"])
+
+
+@pytest.mark.parametrize(
+    ("cls", "definition", "always"),
+    [
+        (WindowRollup, "window", {"type", *rollups.WINDOW_ALWAYS}),
+        (TurnRollup, "turn", set(rollups.TURN_ALWAYS)),
+        (AnnotationRollup, "annotation", names(AnnotationRollup)),
+    ],
+)
+def test_the_schema_requires_what_is_always_written_and_every_field_without_a_default(
+    cls: type, definition: str, always: set[str]
+) -> None:
+    assert set(SCHEMA["$defs"][definition]["required"]) == always
+    without_default = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
+    assert without_default - always <= set(rollups.OF_THE_WINDOW)
+
+
+def test_a_field_with_its_default_is_left_out_and_read_back() -> None:
+    bare = WindowRollup(project="p", session_id="s", window_id="0" * 16, version=0)
+    assert set(orjson.loads(rollups.window_json(bare))) == {"type", *rollups.WINDOW_ALWAYS}
+    assert window_from_json(rollups.window_json(bare)) == bare
+    nothing = turn(root_span_id="", root_name="", started_at=0, ended_at=0, span_count=0, input="", output="")
+    of = window()
+    assert set(orjson.loads(rollups.turn_json(nothing))) == set(rollups.TURN_ALWAYS)
+    assert turn_from_json(rollups.turn_json(nothing), of) == nothing
+    [record] = rollups.rollup_records(rollups.window_json(of), [rollups.turn_json(nothing)])
+    whole = complete(rollups.decode(record))
+    assert turn_of(whole["turns"][0]) == nothing
+    assert window_of(whole) == of
+    assert set(whole["turns"][0]) == names(TurnRollup)
+    assert set(whole) == names(WindowRollup) | {"type", "turns"}
+
+
+def test_a_time_to_the_first_token_of_zero_is_not_left_out() -> None:
+    assert orjson.loads(rollups.turn_json(turn(time_to_first_token_ns=0)))["time_to_first_token_ns"] == 0
 
 
 def test_the_schema_describes_every_field() -> None:
@@ -56,6 +94,8 @@ def test_a_full_window_and_a_bare_retraction_fit_the_schema() -> None:
     )
     bare = WindowRollup(project="p", session_id="s", window_id="0" * 16, version=1, is_deleted=True)
     for rollup in (full, bare):
+        [with_turns] = rollups.rollup_records(rollups.window_json(rollup), [rollups.turn_json(turn())] * 3)
+        assert faults(orjson.loads(with_turns), SCHEMA, SCHEMA) == []
         assert faults(orjson.loads(rollups.encode_window(rollup)), SCHEMA, SCHEMA) == []
 
 
@@ -142,8 +182,25 @@ def test_turns_are_split_into_records_within_the_limit_in_their_order() -> None:
     assert len(records) > 1
     assert max(map(len, records)) <= rollups.MAX_RECORD_BYTES
     decoded = [rollups.decode(record) for record in records]
-    assert {(d["type"], d["project"], d["session_id"], d["window_id"]) for d in decoded} == {("turns", "p", "s", "w")}
+    heads = {(d["type"], d["project"], d["session_id"], d["window_id"], d["opened_at"]) for d in decoded}
+    assert heads == {("turns", "p", "s", "w", turns[0].opened_at)}
     assert [row["trace_id"] for d in decoded for row in d["turns"]] == [one.trace_id for one in turns]
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_turns_that_make_the_record_of_their_window_too_large_come_before_it(over: int) -> None:
+    totals, turns = rollups.window_json(window()), [rollups.turn_json(turn(trace=n, input="x" * 900)) for n in range(4)]
+    [whole] = rollups.rollup_records(totals, turns)
+    last = rollups.turn_json(turn(trace=5))
+    spare = rollups.MAX_RECORD_BYTES - len(whole) - len(last) - 1
+    padded = rollups.turn_json(turn(trace=5, model="m" * (spare - len(',"model":""') + over)))
+    *before, record = rollups.rollup_records(totals, [*turns, padded])
+    assert max(map(len, (*before, record))) <= rollups.MAX_RECORD_BYTES
+    assert len(before) == over
+    assert len(record) == (len(totals) if over else rollups.MAX_RECORD_BYTES)
+    found = [row for value in (*before, record) for row in complete(rollups.decode(value)).get("turns", ())]
+    assert [row["trace_id"] for row in found] == [turn(trace=n).trace_id for n in (0, 1, 2, 3, 5)]
+    assert {row["first_seen_at"] for row in found} == {window().first_seen_at}
 
 
 def test_no_turns_are_no_record() -> None:
