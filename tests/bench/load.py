@@ -15,18 +15,22 @@ from typing import Any
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.bench.case import Case
-from tests.support.otlp import HOUR, SECOND, request_of, resource_spans, span, to_protobuf
+from tests.bench.span_bytes import ResourceHead, SpanMaker, span_maker
+from tests.support.otlp import HOUR, SECOND, span
 
 LENGTH = 3 * HOUR
 """From the begin of the first session to that of the last one."""
 
-_TURN_SPANS = 5
+TURN_SPANS = 5
+
+_ROOT_LENGTH, _STEP_LENGTH = 4 * SECOND // 10, SECOND // 10
 _TURN = 30 * SECOND  # from one turn to the next
 _LONGEST_SESSION = HOUR  # turns of longer sessions follow each other more quickly
 _PROJECTS = 4
 _SMALL = 1_000  # bytes; smaller spans say only what must be said
 _SENTENCES = "where is my order it will arrive on Monday thank you for your patience what does delivery cost"
 _VARIANTS = 4  # templates of one kind, of different text
+_SESSION = "conversation-000000000000"
 
 _KINDS = ("LLM", "TOOL", "RETRIEVER", "LLM", "AGENT")
 
@@ -40,52 +44,77 @@ def records(case: Case, begin: int, *, roots_only: bool = False) -> Iterator[byt
     `roots_only`: no other span names its session.
     """
     random = Random(case.span_bytes)
-    templates = [[_template(random, kind, case.span_bytes) for _ in range(_VARIANTS)] for kind in _KINDS]
+    requests = Requests(case.span_bytes, roots_only=roots_only, random=random)
     moments = iter(_moments(case, random, begin))
     while batch := list(islice(moments, case.record_spans)):
-        yield _request(batch, templates, roots_only=roots_only)
+        yield requests.of(batch)
+
+
+def session_id(number: int) -> str:
+    """The id of a session of this traffic."""
+    return f"conversation-{number:012d}"
+
+
+def project(session: int) -> str:
+    """The project of a session of this traffic."""
+    return f"project-{session % _PROJECTS}"
+
+
+def trace_id(session: int, turn: int) -> bytes:
+    """The trace of a turn of this traffic."""
+    return b"\x01" + session.to_bytes(8, "big") + turn.to_bytes(7, "big")
+
+
+class Requests:
+    """Makes export requests of spans of about `span_bytes`, or with texts (input, output) of `text` characters."""
+
+    def __init__(
+        self,
+        span_bytes: int,
+        *,
+        text: int | None = None,
+        roots_only: bool = False,
+        random: Random | None = None,
+    ) -> None:
+        random = random or Random(span_bytes)
+        self._makers: list[list[SpanMaker]] = []
+        for place, kind in enumerate(_KINDS):
+            templates = [_template(random, kind, span_bytes, text) for _ in range(_VARIANTS)]
+            if roots_only and place < TURN_SPANS - 1:
+                for template in templates:
+                    del template.attributes[0]
+            is_root = place == TURN_SPANS - 1
+            self._makers.append([span_maker(template, _SESSION, is_root=is_root) for template in templates])
+        self._heads = [ResourceHead(_resource(number)) for number in range(_PROJECTS)]
+
+    def of(self, batch: Iterable[Moment]) -> bytes:
+        """One request of these spans, by project."""
+        by_project: defaultdict[int, list[bytes]] = defaultdict(list)
+        for end, session, turn, place in batch:
+            made = self._makers[place][(session + turn) % _VARIANTS](
+                trace_id(session, turn),
+                (turn * TURN_SPANS + place + 1).to_bytes(8, "big"),
+                ((turn + 1) * TURN_SPANS).to_bytes(8, "big"),
+                end - (_ROOT_LENGTH if place == TURN_SPANS - 1 else _STEP_LENGTH),
+                end,
+                session_id(session).encode(),
+            )
+            by_project[session % _PROJECTS].append(made)
+        return b"".join(self._heads[number].request(spans) for number, spans in by_project.items())
 
 
 def _moments(case: Case, random: Random, begin: int) -> list[Moment]:
     """Every span of the case, in the order in which they end."""
-    turns = -(-case.session_spans // _TURN_SPANS)
+    turns = -(-case.session_spans // TURN_SPANS)
     step = min(_TURN, _LONGEST_SESSION // turns)
     moments = []
     for session in range(-(-case.spans // case.session_spans)):
         start = begin + random.randrange(LENGTH)
         count = min(case.session_spans, case.spans - session * case.session_spans)
         for number in range(count):
-            turn, place = divmod(number, _TURN_SPANS)
+            turn, place = divmod(number, TURN_SPANS)
             moments.append((start + turn * step + (place + 1) * step // 10, session, turn, place))
     return sorted(moments)
-
-
-def _request(batch: Iterable[Moment], templates: list[list[Span]], *, roots_only: bool) -> bytes:
-    by_project: defaultdict[int, list[Span]] = defaultdict(list)
-    for moment in batch:
-        session = moment[1]
-        made = _span(moment, templates)
-        if roots_only and made.parent_span_id:
-            del made.attributes[0]
-        by_project[session % _PROJECTS].append(made)
-    return to_protobuf(
-        request_of(*(resource_spans(spans, resource=_resource(number)) for number, spans in by_project.items()))
-    )
-
-
-def _span(moment: Moment, templates: list[list[Span]]) -> Span:
-    end, session, turn, place = moment
-    is_root = place == _TURN_SPANS - 1
-    result = Span()
-    result.CopyFrom(templates[place][(session + turn) % _VARIANTS])
-    result.trace_id = b"\x01" + session.to_bytes(8, "big") + turn.to_bytes(7, "big")
-    result.span_id = (turn * _TURN_SPANS + place + 1).to_bytes(8, "big")
-    if not is_root:
-        result.parent_span_id = ((turn + 1) * _TURN_SPANS).to_bytes(8, "big")
-    result.start_time_unix_nano = end - (4 if is_root else 1) * SECOND // 10
-    result.end_time_unix_nano = end
-    result.attributes[0].value.string_value = f"conversation-{session:012d}"
-    return result
 
 
 def _resource(project: int) -> dict[str, str]:
@@ -97,10 +126,10 @@ def _resource(project: int) -> dict[str, str]:
     }
 
 
-def _template(random: Random, kind: str, size: int) -> Span:
-    """A span of about `size` bytes whose session, ids and times are still to be set."""
+def _template(random: Random, kind: str, size: int, text: int | None) -> Span:
+    """A span of about `size` bytes, or with texts of `text` characters, whose session, ids and times are to be set."""
     attributes: dict[str, Any] = {
-        "session.id": "conversation-000000000000",
+        "session.id": _SESSION,
         "openinference.span.kind": kind,
         "user.id": f"user-{random.randrange(100):03d}",
     }
@@ -109,8 +138,10 @@ def _template(random: Random, kind: str, size: int) -> Span:
     if size >= _SMALL:
         attributes |= _description(kind)
     missing = size - span(attributes=attributes).ByteSize() - 80  # what names, lengths and longer ids take
-    attributes["input.value"] = _text(random, missing * 2 // 3)
-    attributes["output.value"] = _text(random, missing // 3)
+    sizes = (missing * 2 // 3, missing // 3) if text is None else (text, text)
+    for name, length in zip(("input.value", "output.value"), sizes, strict=True):
+        if length:
+            attributes[name] = _text(random, length) if text is None else _text(random, length + 20)[:length]
     return span(name=f"{kind.lower()} step", attributes=attributes, trace_id=0, span_id=0)
 
 

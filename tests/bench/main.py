@@ -1,73 +1,90 @@
-"""`tests/bench/run`: what the worker takes for a million spans, on Apache Kafka."""
+"""`tests/bench/run`: what Spanloom takes, on real parts, part by part."""
 
 import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-import orjson
+from tests.bench import machine, page
+from tests.bench.options import Options
+from tests.bench.parts import PARTS, Part
+from tests.bench.results import CaseResult, PartResult, Results
+from tests.bench.site import Site, site
 
-from tests.bench import machine
-from tests.bench.case import FULL, QUICK
-from tests.bench.figures import Figure, figures, table
-from tests.bench.worker import Site
-from tests.support.kafka.apache import ApacheKafka
-
-Results = list[tuple[str, list[Figure]]]
-"""Of each case that was measured, by its name."""
-
-_QUICK_SECONDS = 85.0  # no case of a quick run begins later; one takes up to half a minute where others are at work
-
-_NOTE = """\
-A real `spanloom worker` (route and window, transactions, no Redis) reads a topic of 4 partitions that was filled
-before it started; broker and worker share the machine. Worker CPU is user and system time of its process, without
-what an idle start takes; `parse only` is the protobuf library on the same records. Sizes of topics are as on disk,
-compressed where Spanloom compresses. Not measured: the time from a record to its row in ClickHouse."""
+_QUICK_SECONDS = 75.0  # no case of a quick run begins later; one takes up to half a minute where others are at work
+_EPILOG = "parts:\n" + "\n".join(f"  {name:9} {part.title}" for name, part in PARTS.items()) + page.ADVICE
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="tests/bench/run", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="five cases in about two minutes; on a busy machine fewer")
+    parser = argparse.ArgumentParser(
+        prog="tests/bench/run",
+        description=__doc__,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help="what to measure; all of it where none is named")
+    parser.add_argument("--quick", action="store_true", help="small cases of the main parts, within two minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure with its unit to FILE as well")
+    parser.add_argument(
+        "--save", action="store_true", help="put the figures into the committed results, and make the pages anew"
+    )
+    parser.add_argument("--pages", action="store_true", help="measure nothing, make the pages from the results anew")
+    parser.add_argument("--rate", type=int, default=5_000, help="spans/s of the latency part (%(default)s)")
+    parser.add_argument("--sessions", type=int, default=1_000_000, help="of the api and many parts (%(default)s)")
     options = parser.parse_args(arguments)
-    about = machine.description()
-    results, left_out = _run(quick=options.quick)
-    _say("\n".join(f"{name}: {value}" for name, value in about.items()))
-    _say(f"\n{table(results)}\n\n{_NOTE}")
-    if left_out:
-        _say(f"Left out, since two minutes were nearly over: {'; '.join(left_out)}.")
-    if options.json:
-        options.json.write_bytes(_json(about, results, left_out))
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no part is called {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if options.save and options.quick:
+        parser.error("figures of a quick run are not for the results")
+    if options.pages:
+        page.write()
+        return
+    chosen = options.parts or [name for name, part in PARTS.items() if part.is_quick or not options.quick]
+    measured, failed = Results(), False
+    for part in _run(chosen, options):
+        _say(page.part_text(part) + "\n")
+        measured.add(part)
+        if options.save:
+            page.save(part)
+        failed = failed or any(name.endswith("(failed)") for name in part.left_out)
+        if options.json:
+            options.json.write_bytes(measured.to_json())
+    if failed:
+        raise SystemExit(1)
 
 
-def _run(*, quick: bool) -> tuple[Results, list[str]]:
-    """Results, and the names of the cases that there was no time for."""
-    results: Results = []
-    left_out: list[str] = []
+def _run(chosen: Sequence[str], told: argparse.Namespace) -> Iterator[PartResult]:
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="spanloom-bench-") as folder:
-        broker_folder = Path(folder) / "kafka"
-        broker = ApacheKafka(broker_folder)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spanloom-bench-")))
+        kafka: Site | None = None
+        for name in chosen:
+            part = PARTS[name]
+            if part.needs_kafka and kafka is None:
+                kafka = stack.enter_context(site(folder))
+            deadline = started + _QUICK_SECONDS if told.quick else float("inf")
+            yield _measure(name, part, Options(told.quick, told.rate, told.sessions, folder, kafka), deadline)
+
+
+def _measure(name: str, part: Part, options: Options, deadline: float) -> PartResult:
+    about, began = machine.description(), time.monotonic()
+    results: list[CaseResult] = []
+    left_out: list[str] = []
+    for case, measure in part.cases(options):
+        if time.monotonic() > deadline:
+            left_out.append(case)
+            continue
+        _progress(f"{name}: {case} ...")
         try:
-            broker.start()
-            site = Site(broker, broker_folder, Path(folder))
-            idle = site.idle_cpu_seconds()
-            for number, case in enumerate(QUICK if quick else FULL, 1):
-                if quick and time.monotonic() - started > _QUICK_SECONDS:
-                    left_out.append(case.name)
-                    continue
-                _progress(f"{case.name} ...")
-                results.append((case.name, figures(site.measure(number, case, idle))))
-        finally:
-            broker.kill()
-    return results, left_out
-
-
-def _json(about: dict[str, str], results: Results, left_out: list[str]) -> bytes:
-    cases = [{"case": name, "figures": own} for name, own in results]
-    return orjson.dumps({"about": about, "cases": cases, "left_out": left_out}, option=orjson.OPT_INDENT_2)
+            results.append(CaseResult(case, measure()))
+        except AssertionError as error:  # of a case: the others may tell something all the same
+            _progress(f"{name}: {case} failed: {error}")
+            left_out.append(f"{case} (failed)")
+    command = f"tests/bench/run {name}{' --quick' * options.quick}"
+    return PartResult(name, about, command, time.monotonic() - began, results, left_out)
 
 
 def _say(text: str) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -72,10 +73,13 @@ def jars() -> Path:
 
 
 class ApacheKafka:
-    """A broker that can be stopped, killed and started again on the same data and port."""
+    """A broker that can be stopped, killed and started again on the same data and port.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    `properties` come after those of every broker of tests, and win.
+    """
+
+    def __init__(self, folder: Path, properties: Mapping[str, str] | None = None) -> None:
+        self._folder, self._properties = folder, properties or {}
         self._jars = jars()
         self._process: Process | None = None
         self._port = 0
@@ -123,6 +127,7 @@ class ApacheKafka:
     def _configure(self) -> None:
         self._port, controller = free_ports(2)
         text = _PROPERTIES.format(port=self._port, controller=controller, logs=self._folder / "logs")
+        text += "".join(f"{name}={value}\n" for name, value in self._properties.items())
         (self._folder / "server.properties").write_text(text)
         format_storage = self._java("kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c")
         done = subprocess.run(format_storage, capture_output=True, text=True, check=False, cwd=self._folder)

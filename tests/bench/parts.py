@@ -1,0 +1,58 @@
+"""The parts of the harness: what each measures, and what its figures mean."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from tests.bench import latency, worker
+from tests.bench.options import Options
+from tests.bench.results import Measurement
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`note` stands below its tables. `is_quick`: with `--quick` it has small cases; others are left out then."""
+
+    title: str
+    note: str
+    cases: Callable[[Options], Iterable[Measurement]]
+    needs_kafka: bool = False
+    is_quick: bool = False
+
+
+PARTS: Mapping[str, Part] = {
+    "worker": Part(
+        "What a worker takes for a million spans",
+        """\
+A real `spanloom worker` (route, resolve and window, in transactions, without Redis) reads a topic of 4 partitions that
+was filled before it started; broker and worker share the machine. CPU is user and system time of its process with
+all threads, between the moment at which 20 % of the spans are counted and the last one: a span is counted when
+the transaction that adds it to its window is committed. `parse only` is the protobuf library on the same records as
+a consumer gets them. Sizes of topics are as on disk, compressed where Spanloom compresses.""",
+        lambda options: worker.cases(options.site, quick=options.quick),
+        needs_kafka=True,
+        is_quick=True,
+    ),
+    "latency": Part(
+        "From the last span of a session to its closed row",
+        """\
+`spanloom worker`, `spanloom sink` (with all spans) and ClickHouse (chDB behind its HTTP protocol, in a process of its
+own, statements one after another), default settings but for a gap of 2 s and 0.2 s out of orderness. Spans of 2.6 KB
+in sessions of 10, each in a record at most 0.1 s after its end. *Watermark passes*: the timestamp of the
+record with which the watermark of the session's partition passes the end of its window and the gap. *Spans pass the
+end*: the timestamp of the record of spans with which every source partition has spans so late that the window is
+over; it waits at most a second for the next watermark record. *Last span's record*: with the gap in it.
+A row is there at the end of the first look at ClickHouse that finds it; the last column tells how coarse that is.""",
+        lambda options: latency.cases(options.site, rate=options.rate, quick=options.quick),
+        needs_kafka=True,
+        is_quick=True,
+    ),
+    "scaling": Part(
+        "Several workers",
+        """\
+Workers started together on 4 partitions of the same topics, 2.6 KB a span, 500 a record. On a machine of two cores
+the broker and the workers share these, so it is CPU that tells whether workers cost each other anything.""",
+        lambda options: worker.scaling(options.site, quick=options.quick),
+        needs_kafka=True,
+    ),
+}
+"""In the order in which they run and stand on the page."""
