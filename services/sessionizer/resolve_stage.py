@@ -12,7 +12,6 @@ from services.sessionizer.engine.resolve import Held, ResolvePolicy, Trace, Unre
 from services.sessionizer.engine.watermark import NO_WATERMARK, PartitionTime
 from services.sessionizer.keyed_stage import Instant, KeyedStage
 from services.sessionizer.resolve_table import TraceTable
-from services.sessionizer.span_chunks import halves_of_waiting
 from services.sessionizer.span_outputs import SessionSpansOutput
 from services.sessionizer.stage import Flush, Moment
 from services.sessionizer.wheel import Wheel
@@ -27,6 +26,7 @@ from services.shared.records.trace_spans import (
     decode,
     decode_waiting,
     encode_waiting,
+    halves_of_waiting,
 )
 
 ARRIVAL_BYTES = 8 << 10

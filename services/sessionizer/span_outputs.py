@@ -1,19 +1,34 @@
 """Spans on their way to `session_spans` and `trace_spans`, in the partitions where they belong."""
 
-from collections.abc import Iterable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, Protocol, TypeVar
 
-from services.sessionizer.span_chunks import Chunks, SpanChunks, TraceChunks
 from services.sessionizer.stage import Output
 from services.shared.model.session_key import SessionKey
-from services.shared.records import session_spans, trace_spans
+from services.shared.records import session_spans, span_chunks, trace_spans
 from services.shared.records.session_spans import SpanGroup, WatermarkRecord
 from services.shared.records.trace_spans import BindingGroup, TraceGroup, WaitingGroup, WaitingSpan, trace_partition
 
+try:
+    from services.shared.records._span_chunks import SpanChunks, TraceChunks
+except ImportError:  # not built, or switched off
+    SpanChunks, TraceChunks = span_chunks.SpanChunks, span_chunks.TraceChunks  # type: ignore[misc,assignment]  # equal
+
 _MAX_KNOWN_PARTITIONS = 100_000
 
-
 _Group = TypeVar("_Group")
+_Added_contra = TypeVar("_Added_contra", contravariant=True)
+
+
+class Chunks(Protocol[_Added_contra]):
+    """What goes to one partition (see `span_chunks`)."""
+
+    @property
+    def size(self) -> int: ...
+
+    def add(self, group: _Added_contra, /) -> None: ...
+
+    def take(self) -> list[bytes]: ...
 
 
 class _Partitions(Generic[_Group]):
@@ -22,6 +37,11 @@ class _Partitions(Generic[_Group]):
     def __init__(self, topic: str, chunks: Sequence[Chunks[_Group]]) -> None:
         self._topic, self._chunks = topic, chunks
         self.partitions = len(chunks)
+
+    @property
+    def chunks(self) -> Sequence[Chunks[_Group]]:
+        """By partition."""
+        return self._chunks
 
     @property
     def size(self) -> int:
@@ -43,8 +63,8 @@ class _Partitions(Generic[_Group]):
 class SessionSpansOutput(_Partitions[SpanGroup]):
     """What goes to `session_spans`."""
 
-    def __init__(self, topic: str, partitions: int) -> None:
-        super().__init__(topic, [SpanChunks() for _ in range(partitions)])
+    def __init__(self, topic: str, partitions: int, *, chunks: Callable[[], Chunks[SpanGroup]] = SpanChunks) -> None:
+        super().__init__(topic, [chunks() for _ in range(partitions)])
         self._known: dict[SessionKey, int] = {}
 
     def add(self, group: SpanGroup) -> None:
@@ -66,8 +86,8 @@ class SessionSpansOutput(_Partitions[SpanGroup]):
 class TraceSpansOutput(_Partitions[TraceGroup]):
     """What goes to `trace_spans`."""
 
-    def __init__(self, topic: str, partitions: int) -> None:
-        super().__init__(topic, [TraceChunks() for _ in range(partitions)])
+    def __init__(self, topic: str, partitions: int, *, chunks: Callable[[], Chunks[TraceGroup]] = TraceChunks) -> None:
+        super().__init__(topic, [chunks() for _ in range(partitions)])
 
     def add(
         self, record_time: int, bindings: dict[bytes, SessionKey], waiting: Iterable[tuple[str, WaitingSpan]]

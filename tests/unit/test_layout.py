@@ -29,7 +29,6 @@ PURE = (
     "services/sessionizer/resolve_table.py",
     "services/sessionizer/route_stage.py",
     "services/sessionizer/source_watermark.py",
-    "services/sessionizer/span_chunks.py",
     "services/sessionizer/span_outputs.py",
     "services/sessionizer/stage.py",
     "services/sessionizer/state.py",

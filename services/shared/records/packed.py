@@ -3,6 +3,7 @@
 Maps may have keys of any plain type; arrays come back as tuples.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgpack
@@ -19,7 +20,12 @@ def pack(fields: Any) -> bytes:  # noqa: ANN401 - any tree of plain values
     return data
 
 
-def unpack(data: bytes | memoryview) -> Any:  # noqa: ANN401 - any tree of plain values
+def array_of(parts: Sequence[bytes]) -> bytes:
+    """The array of values that are packed already."""
+    return b"".join((msgpack.Packer().pack_array_header(len(parts)), *parts))
+
+
+def unpack(data: bytes | bytearray | memoryview) -> Any:  # noqa: ANN401 - any tree of plain values
     """Raises `UnpackError` for bytes that are not msgpack, or have an extension type unknown here."""
     try:
         return msgpack.unpackb(data, use_list=False, strict_map_key=False, ext_hook=_large)

@@ -5,7 +5,7 @@ spans grouped by session key, and watermarks of the source partitions they came 
 Dimensions are written once a record and referred to by index: they are equal on most spans.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from services.shared.model.annotation import Annotation, Scope
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import Dimensions, ModelCall, SessionEnd, SpanFacts
-from services.shared.records.packed import pack, unpack
+from services.shared.records.packed import array_of, pack, unpack
 
 FORMAT = 2
 _READABLE = frozenset({1, FORMAT})  # fields were added at the ends of spans, calls and dimensions
@@ -59,7 +59,7 @@ def encode_watermark(record: WatermarkRecord) -> bytes:
 
 
 def encode_spans(groups: Iterable[SpanGroup]) -> bytes:
-    """One record's value. The caller bounds its size (see `route`)."""
+    """One record's value, of any size (see `span_chunks`)."""
     dimensions: dict[Dimensions, int] = {}
     packed = [
         [
@@ -71,6 +71,11 @@ def encode_spans(groups: Iterable[SpanGroup]) -> bytes:
         for group in groups
     ]
     return pack([FORMAT, _SPANS, [pack_dimensions(d) for d in dimensions], packed])
+
+
+def assemble(table: Sequence[bytes], groups: Sequence[bytes]) -> bytes:
+    """What `encode_spans` gives, of dimensions and groups that are packed already."""
+    return array_of([pack(FORMAT), pack(_SPANS), array_of(table), array_of(groups)])
 
 
 def decode(value: bytes) -> SpansRecord | WatermarkRecord:

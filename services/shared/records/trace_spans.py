@@ -5,14 +5,14 @@ partitions, in one log. Within a record bindings come first, so that no span wai
 binding beside it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import Dimensions, SpanFacts
-from services.shared.records.packed import pack, unpack
+from services.shared.records.packed import array_of, pack, unpack
 from services.shared.records.session_spans import (
     UnreadableRecordError,
     WatermarkRecord,
@@ -74,7 +74,7 @@ def encode_watermark(record: WatermarkRecord) -> bytes:
 
 
 def encode_traces(groups: Iterable[TraceGroup]) -> bytes:
-    """One record's value. The caller bounds its size (see `span_chunks`)."""
+    """One record's value, of any size (see `span_chunks`)."""
     bindings: list[Any] = []
     waiting: list[Any] = []
     dimensions: dict[Dimensions, int] = {}
@@ -84,6 +84,11 @@ def encode_traces(groups: Iterable[TraceGroup]) -> bytes:
         else:
             waiting.append(_pack_waiting(group, dimensions))
     return pack([FORMAT, _TRACES, bindings, [pack_dimensions(d) for d in dimensions], waiting])
+
+
+def assemble(bindings: Sequence[bytes], table: Sequence[bytes], waiting: Sequence[bytes]) -> bytes:
+    """What `encode_traces` gives, of parts that are packed already."""
+    return array_of([pack(FORMAT), pack(_TRACES), array_of(bindings), array_of(table), array_of(waiting)])
 
 
 def decode(value: bytes) -> TracesRecord | WatermarkRecord:
@@ -121,6 +126,14 @@ def decode_waiting(data: bytes) -> WaitingGroup:
     """Inverse of `encode_waiting`."""
     dimensions, packed = unpack(data)
     return _unpack_waiting(packed, [Dimensions(*d) for d in dimensions])
+
+
+def halves_of_waiting(group: WaitingGroup) -> tuple[WaitingGroup, WaitingGroup]:
+    """The group as two, of which neither is empty."""
+    assert len(group.spans) > 1, "the decoder bounds every part of a span: one always fits"
+    middle = len(group.spans) // 2
+    first, second = group.spans[:middle], group.spans[middle:]
+    return WaitingGroup(group.project, group.record_time, first), WaitingGroup(group.project, group.record_time, second)
 
 
 def _pack_waiting(group: WaitingGroup, dimensions: dict[Dimensions, int]) -> list[Any]:

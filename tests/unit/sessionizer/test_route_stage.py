@@ -3,12 +3,12 @@ from collections import defaultdict
 import pytest
 
 from services.sessionizer.route_stage import LARGE_RECORD_BYTES, RouteStage
-from services.sessionizer.span_chunks import MAX_RECORD_BYTES
 from services.sessionizer.span_outputs import SessionSpansOutput
 from services.sessionizer.stage import Flush, InputRecord, Moment, Output, Stage
 from services.shared.model.session_key import SessionKey
 from services.shared.otlp.rules import Rules
 from services.shared.records.session_spans import SpansRecord, WatermarkRecord, decode
+from services.shared.records.span_chunks import MAX_RECORD_BYTES
 from services.shared.telemetry import METRICS
 from tests.support.otlp import SECOND, T0, encodings, request, span, to_json, to_protobuf
 

@@ -1,12 +1,12 @@
 """What `route` tells `resolve`, and what it says of time there."""
 
 from services.sessionizer.route_stage import RouteStage
-from services.sessionizer.span_chunks import MAX_RECORD_BYTES
 from services.sessionizer.span_outputs import SessionSpansOutput, TraceSpansOutput
 from services.sessionizer.stage import Flush
 from services.shared.otlp.rules import Resolve, Rules
 from services.shared.records import trace_spans
 from services.shared.records.session_spans import WatermarkRecord
+from services.shared.records.span_chunks import MAX_RECORD_BYTES
 from services.shared.records.trace_spans import TracesRecord, trace_partition
 from tests.support.otlp import SECOND, T0, request, span, to_protobuf
 from tests.unit.sessionizer.test_route_stage import PARTITIONS, RECORD_TIME, flush, record_of, watermarks

@@ -9,7 +9,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from services.shared.model.outcome import Note
 from services.shared.model.span import PREVIEW_LENGTH, Dimensions, SpanFacts
 from services.shared.otlp.dimensions import MAX_CHARACTERS, MAX_ENTRIES, MAX_KEY_LENGTH, MAX_TEXT_LENGTH
-from services.shared.otlp.facts import MANY_ATTRIBUTES, MAX_NAME_LENGTH
+from services.shared.otlp.span_reader import MANY_ATTRIBUTES, MAX_NAME_LENGTH
 from services.shared.semconv import TABLE, Meaning
 from tests.support.extraction import attributes_give, extraction_of, facts_of, note_names
 from tests.support.otlp import T0, event, request, span
