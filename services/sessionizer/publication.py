@@ -15,8 +15,6 @@ from services.shared.model.session_key import SessionKey
 from services.shared.model.span import SpanFacts
 from services.shared.records import rollups
 
-_TOTAL, _PROMPT, _COMPLETION, _COST, _PROMPT_COST, _COMPLETION_COST = range(6)
-
 
 class Edition(NamedTuple):
     """A window as it is, encoded: its totals, and its turns that changed since some version."""
@@ -75,12 +73,12 @@ def window_rollup(key: SessionKey, window: Window) -> WindowRollup:
         late_span_count=window.late_spans,
         duplicate_span_count=window.duplicates,
         usage=usage.published(totals.usage),
-        total_tokens_by_model=totals.amounts_by_model(_TOTAL),
-        prompt_tokens_by_model=totals.amounts_by_model(_PROMPT),
-        completion_tokens_by_model=totals.amounts_by_model(_COMPLETION),
-        total_cost_by_model=totals.amounts_by_model(_COST),
-        prompt_cost_by_model=totals.amounts_by_model(_PROMPT_COST),
-        completion_cost_by_model=totals.amounts_by_model(_COMPLETION_COST),
+        total_tokens_by_model=totals.amounts_by_model("total"),
+        prompt_tokens_by_model=totals.amounts_by_model("prompt"),
+        completion_tokens_by_model=totals.amounts_by_model("completion"),
+        total_cost_by_model=totals.amounts_by_model("total_cost"),
+        prompt_cost_by_model=totals.amounts_by_model("prompt_cost"),
+        completion_cost_by_model=totals.amounts_by_model("completion_cost"),
         active_ns=totals.active.total,
         turn_latency_p50_ns=quantile(totals.latency, 50),
         turn_latency_p95_ns=quantile(totals.latency, 95),

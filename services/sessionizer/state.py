@@ -7,18 +7,19 @@ decoding the rest.
 
 import struct
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from services.sessionizer.engine.names import Names
 from services.sessionizer.engine.said import Said
-from services.sessionizer.engine.spans import SpanSet
-from services.sessionizer.engine.totals import MODEL_SUMS, Totals
+from services.sessionizer.engine.spans import SpanSet, twin_fields, twin_of
+from services.sessionizer.engine.totals import Totals
 from services.sessionizer.engine.turn import Turn
 from services.sessionizer.engine.turn_store import Page, SetName, TurnStore
+from services.sessionizer.engine.usage import ModelSums, Sums
 from services.sessionizer.engine.window import Window
 from services.sessionizer.meta import check_format, refusing
 from services.shared.model.rollup import CloseReason
-from services.shared.model.span import Dimensions, ModelCall
+from services.shared.model.span import Dimensions
 from services.shared.records.packed import pack, unpack
 
 FORMAT = 3
@@ -28,7 +29,7 @@ _HEADER = struct.Struct(">BBq")  # format, flags, deadline
 _NAME = struct.Struct(">H")
 _PAGE, _SET, _FILTER = b"p", b"s", b"f"
 _ID_BYTES = _NUMBER_BYTES = 8
-_TWIN_LENGTH = 3
+_S = TypeVar("_S", Sums, ModelSums)
 
 
 class Header(NamedTuple):
@@ -78,7 +79,7 @@ def encode_head(window: Window, deadline: int) -> bytes:
         window.sealed.value,
         turns.leaves,
         {trace_id: sorted(numbers) for trace_id, numbers in turns.spilled.items()},
-        _totals_of(totals),
+        _with_sums(_totals_of(totals), _TOTALS),
         [_names_fields(names) for names in _names_of(totals)],
         totals.active.bounds.tobytes(),
     ]
@@ -98,11 +99,11 @@ def decode_head(id_: bytes, data: bytes) -> Window:
     window.touched, window.is_stored, window.is_owed = {}, True, False
     totals = window.totals = Totals()
     for name, value in zip(_TOTALS, sums, strict=False):  # format 1 has fewer
-        setattr(totals, name, value)
-    totals.usage = list(totals.usage)
+        setattr(totals, name, _restored(Sums(), _SUMS, value) if name == "usage" else value)
     for name, fields in zip(_NAMES, names, strict=False):
         _restore_names(getattr(totals, name), fields)
-    totals.models.values = {model: _model_sums(sums) for model, sums in totals.models.values.items()}
+    models = totals.models.values
+    models.update({model: _restored(ModelSums(), _MODEL_SUMS, _model_sums(sums)) for model, sums in models.items()})
     totals.active.bounds.frombytes(active)
     return window
 
@@ -110,7 +111,10 @@ def decode_head(id_: bytes, data: bytes) -> Window:
 def encode_page(page: Page) -> bytes:
     """What turns said is written once a page and referred to by index: turns of a session mostly say the same."""
     table: dict[Dimensions, int] = {}
-    turns = [[*_turn_of(turn), *_set_fields(turn.spans), *_said_fields(turn.said, table)] for turn in page.values()]
+    turns = [
+        [*_with_sums(_turn_of(turn), _TURN), *_set_fields(turn.spans), *_said_fields(turn.said, table)]
+        for turn in page.values()
+    ]
     return bytes((FORMAT,)) + pack([[_dimensions_of(said) for said in table], turns])
 
 
@@ -130,7 +134,7 @@ def decode_page(data: bytes) -> Page:
         (turn.end, turn.error_count, turn.first_token, turn.input, turn.model, turn.output, turn.root,
          turn.settled, turn.span_count, turn.start, turn.tool_call_count, turn.trace_id, usage, turn.version,
          turn.input_below, turn.output_below, ids, calls, children, weight, few, many) = fields  # fmt: skip
-        turn.usage, turn.spans = list(usage), _span_set((ids, calls, children, weight))
+        turn.usage, turn.spans = _restored(Sums(), _SUMS, usage), _span_set((ids, calls, children, weight))
         turn.said = _said(few, many, table)
         page[turn.trace_id] = turn
     return page
@@ -172,30 +176,49 @@ _TURN = (
     "tool_call_count", "trace_id", "usage", "version", *_NOT_IN_FIRST,
 )  # fmt: skip
 _WHO = ("users", "services", "agents", "conversations", "tags", "session", "metadata")
+_SUMS = (
+    "prompt", "completion", "total", "cache_read", "cache_write", "reasoning", "prompt_cost", "completion_cost",
+    "total_cost", "calls", "unpriced", "prompt_calls", "completion_calls", "total_calls",
+)  # fmt: skip
+_OF_MODEL = ("total", "prompt", "completion", "total_cost", "prompt_cost", "completion_cost")
+_MODEL_SUMS = (*_OF_MODEL, *(f"{name}_calls" for name in _OF_MODEL))
 _life_of, _totals_of, _names_of, _turn_of = (attrgetter(*names) for names in (_LIFE, _TOTALS, _NAMES, _TURN))
-_call_of = attrgetter(*ModelCall.__dataclass_fields__)
+_sums_of, _model_sums_of = attrgetter(*_SUMS), attrgetter(*_MODEL_SUMS)
 _who_of, _dimensions_of = attrgetter(*_WHO), attrgetter(*Dimensions.__dataclass_fields__)
 
 
-def _names_fields(names: Names[Any]) -> list[Any]:
-    return [names.cut, names.sizes, [names.values[name] for name in names.sizes] if names.values else []]
+def _with_sums(fields: tuple[Any, ...], names: tuple[str, ...]) -> list[Any]:
+    """The same with the sums as they are stored."""
+    at = names.index("usage")
+    return [*fields[:at], _sums_of(fields[at]), *fields[at + 1 :]]
+
+
+def _restored(sums: _S, names: tuple[str, ...], stored: Any) -> _S:  # noqa: ANN401 - what msgpack gives
+    for name, value in zip(names, stored, strict=True):
+        setattr(sums, name, value)
+    return sums
+
+
+def _names_fields(names: Names) -> list[Any]:
+    values = [names.values[name] for name in names.sizes] if names.values else []
+    return [names.cut, names.sizes, [_model_sums_of(v) if isinstance(v, ModelSums) else v for v in values]]
 
 
 def _model_sums(stored: list[int]) -> list[int]:
     """Sums of a model as they are now; older heads have fewer of them, and as many counts of calls."""
     held = len(stored) // 2
-    missing = [0] * (MODEL_SUMS - held)
+    missing = [0] * (len(_OF_MODEL) - held)
     return [*stored[:held], *missing, *stored[held:], *missing]
 
 
-def _restore_names(names: Names[Any], fields: Any) -> None:  # noqa: ANN401 - what msgpack gives
+def _restore_names(names: Names, fields: Any) -> None:  # noqa: ANN401 - what msgpack gives
     names.cut, names.sizes, values = fields
     names.total = sum(names.sizes.values())
     names.values = dict(zip(names.sizes, values, strict=True)) if values else {}
 
 
 def _said_fields(said: Said, table: dict[Dimensions, int]) -> list[Any]:
-    few = [(table.setdefault(each, len(table)), end, span_id) for each, (end, _, span_id) in said.few.items()]
+    few = [(table.setdefault(each, len(table)), end, span_id) for each, (end, _, span_id) in said.few]
     many = said.many
     return [few, None if many is None else [many.environment, *map(_names_fields, _who_of(many))]]
 
@@ -213,11 +236,13 @@ def _said(few: Any, many: Any, table: list[Dimensions]) -> Said:  # noqa: ANN401
 
 
 def _set_fields(spans: SpanSet) -> list[Any]:
-    calls = [twin + _call_of(call) for twin, call in spans.calls.items()]
-    return [spans.ids, calls, sorted(spans.children), spans.weight]
+    calls = [(*twin_fields(twin), *unpack(packed)) for twin, packed in spans.packed_calls()]
+    return [bytes(spans.ids), calls, sorted(map(twin_fields, spans.twins_of_children())), spans.weight]
 
 
 def _span_set(fields: Any) -> SpanSet:  # noqa: ANN401 - what msgpack gives
-    ids, calls, children, weight = fields
-    found = {call[:_TWIN_LENGTH]: ModelCall(*call[_TWIN_LENGTH:]) for call in calls}
-    return SpanSet(ids, found, set(children), weight)
+    ids, calls, children, _ = fields
+    spans = SpanSet(ids, children=b"".join(twin_of(*child) for child in children))
+    for span_id, prompt, completion, *call in calls:
+        spans.put_call(twin_of(span_id, prompt, completion), pack(call))
+    return spans

@@ -8,6 +8,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from heapq import heapify, heappop, heappush
 from operator import sub
+from typing import Self
 
 MAX_INTERVALS = 1024
 """So many disjoint intervals are kept exactly; of more, those with the smallest gap between them become one."""
@@ -45,7 +46,7 @@ class Intervals:
         if len(bounds) > 2 * MAX_INTERVALS:
             self._close_smallest_gap()
 
-    def absorb(self, other: "Intervals") -> None:
+    def absorb(self, other: Self) -> None:
         """Unite with all of `other`, in its order."""
         for at in range(0, len(other.bounds), 2):
             self.add(other.bounds[at], other.bounds[at + 1])

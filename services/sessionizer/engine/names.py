@@ -6,9 +6,7 @@ is remembered (`cut`), and nothing from there on is let in again; and a name's s
 """
 
 from json.encoder import encode_basestring
-from typing import Generic, TypeVar
-
-_V = TypeVar("_V")
+from typing import Any, Self
 
 
 def json_size(text: str) -> int:
@@ -17,7 +15,7 @@ def json_size(text: str) -> int:
     return len(quoted) if quoted.isascii() else len(quoted.encode())
 
 
-class Names(Generic[_V]):
+class Names:
     """Names of at most `limit` bytes in all, each with its size and perhaps a value.
 
     `values` only has names that are kept; whoever admits a name sets its value.
@@ -28,7 +26,7 @@ class Names(Generic[_V]):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.sizes: dict[str, int] = {}
-        self.values: dict[str, _V] = {}
+        self.values: dict[str, Any] = {}  # what they are, those who make it say
         self.total = 0
         self.cut: str | None = None
 
@@ -52,7 +50,7 @@ class Names(Generic[_V]):
             self._drop(max(self.sizes))
         return name in self.sizes
 
-    def absorb(self, other: "Names[_V]") -> None:
+    def absorb(self, other: Self) -> None:
         """Take in the names of another window, not their values: afterwards `name in` says which are kept."""
         if other.cut is not None and (self.cut is None or other.cut < self.cut):
             for name in [name for name in self.sizes if name >= other.cut]:

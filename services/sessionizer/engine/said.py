@@ -5,6 +5,8 @@ shared; only a turn that says many different things collects them as a window do
 out is the same either way.
 """
 
+from operator import itemgetter
+
 from services.sessionizer.engine.who import Who, Writer
 from services.shared.model.span import NO_DIMENSIONS, Dimensions
 
@@ -26,7 +28,7 @@ Summary = tuple[list[str], str, list[str], list[str], list[str], list[str], dict
 
 
 class Said:
-    """`few`: by what was said, its last writer; `many`: all of it, once it is more than a few things.
+    """`few`: what was said, each thing once with its last writer; `many`: all of it, once it is more than a few things.
 
     `settle` after each record. `weight` is about the encoded size in bytes, and never less than what is bounded.
     """
@@ -34,7 +36,7 @@ class Said:
     __slots__ = ("_last", "_writer", "few", "many", "weight")
 
     def __init__(self) -> None:
-        self.few: dict[Dimensions, Writer] = {}
+        self.few: list[tuple[Dimensions, Writer]] = []
         self.many: Who | None = None
         self.weight = 0
         self._last = NO_DIMENSIONS
@@ -58,25 +60,26 @@ class Said:
         if self.many is not None:
             self.many.hear(last, writer)
             return
-        known = self.few.get(last)
-        if known is None:
-            if last == NO_DIMENSIONS:
+        for at, (said, known) in enumerate(self.few):
+            if said is last or said == last:
+                if writer > known:
+                    self.few[at] = (last, writer)
                 return
-            self.add(last, writer)
-            if len(self.few) > MAX_FEW:
-                self.collect()
-        elif writer > known:
-            self.few[last] = writer
+        if last == NO_DIMENSIONS:
+            return
+        self.add(last, writer)
+        if len(self.few) > MAX_FEW:
+            self.collect()
 
     def add(self, said: Dimensions, writer: Writer) -> None:
         """One more of the few."""
-        self.few[said] = writer
+        self.few.append((said, writer))
         self.weight += _weight(said)
 
     def collect(self) -> Who:
         """From now on what is heard is collected."""
         self.many, self.weight = self._collection(), _COLLECTED_BYTES
-        self.few = {}
+        self.few = []
         return self.many
 
     def summary(self) -> Summary:
@@ -97,9 +100,7 @@ class Said:
 
     def _short_summary(self) -> Summary:
         """Of things so small that none can be over a bound."""
-        few = list(self.few)
-        if len(few) > 1:
-            few.sort(key=self.few.__getitem__)
+        few = [said for said, _ in sorted(self.few, key=itemgetter(1))]
         session, metadata = dict[str, str](), dict[str, str]()
         for said in few:
             session.update(said.session)
@@ -117,7 +118,7 @@ class Said:
 
     def _collection(self) -> Who:
         who = Who(NAME_BYTES, ENTRY_BYTES)
-        for said, writer in self.few.items():
+        for said, writer in self.few:
             who.hear(said, writer)
         return who
 

@@ -4,7 +4,6 @@ Which window a span belongs to, what merges, what seals, what an explicit end do
 window closes and when it expires. States and time come in as arguments; nothing here does I/O.
 """
 
-from dataclasses import dataclass, field
 from operator import attrgetter
 
 from services.sessionizer.engine.policy import Policy
@@ -25,20 +24,28 @@ _END_SPAN = "session.end"
 _ADDED = "added"
 
 
-@dataclass(slots=True)
 class Now:
-    """What the items of a record are applied with: its version, the watermark, the policy."""
+    """What the items of a record are applied with: its version, the watermark, the policy.
 
-    version: int
-    watermark: int
-    policy: Policy
-    max_identities: int = MAX_IDENTITIES
-    max_windows: int = MAX_WINDOWS
-    record_time: int = 0  # timestamp of the record of `otlp_spans` that the item was in
-    position: int = 0  # of the item in the record
+    `record_time` is the timestamp of the record of `otlp_spans` that the item was in, `position` the item's place
+    in the record of `session_spans`.
+    """
+
+    __slots__ = ("max_identities", "max_windows", "policy", "position", "record_time", "version", "watermark")
+
+    def __init__(
+        self,
+        version: int,
+        watermark: int,
+        policy: Policy,
+        max_identities: int = MAX_IDENTITIES,
+        max_windows: int = MAX_WINDOWS,
+    ) -> None:
+        self.version, self.watermark, self.policy = version, watermark, policy
+        self.max_identities, self.max_windows = max_identities, max_windows
+        self.record_time = self.position = 0
 
 
-@dataclass(slots=True)
 class Effects:
     """What applying a record did besides changing windows.
 
@@ -46,15 +53,15 @@ class Effects:
     were added and carry annotations, with the timestamp of their record of `otlp_spans`.
     """
 
-    opened: int = 0
-    absorbed: list[tuple["Session", Window]] = field(default_factory=list)
-    annotated: list[tuple["Session", SpanFacts, int]] = field(default_factory=list)
-    given_up: list[tuple["Session", Window]] = field(default_factory=list)
-    added: int = 0
-    duplicates: int = 0
-    late: int = 0
-    ends_ignored: int = 0
-    evicted: int = 0
+    __slots__ = (
+        "absorbed", "added", "annotated", "duplicates", "ends_ignored", "evicted", "given_up", "late", "opened",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.absorbed: list[tuple[Session, Window]] = []
+        self.annotated: list[tuple[Session, SpanFacts, int]] = []
+        self.given_up: list[tuple[Session, Window]] = []
+        self.opened = self.added = self.duplicates = self.late = self.ends_ignored = self.evicted = 0
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -68,15 +75,17 @@ class Effects:
         }
 
 
-@dataclass(slots=True)
 class Session:
-    """A session key and its held windows, oldest first."""
+    """A session key, encoded too (`name`), and its held windows, oldest first."""
 
-    key: SessionKey
-    name: bytes  # the encoded key
-    windows: list[Window] = field(default_factory=list)
-    _sealed: dict[bytes, list[Window]] = field(default_factory=dict)  # those that may hold a trace, as of `_version`
-    _version: int = -1
+    __slots__ = ("_sealed", "_version", "key", "name", "windows")
+
+    def __init__(self, key: SessionKey, name: bytes, windows: list[Window] | None = None) -> None:
+        self.key = key
+        self.name = name
+        self.windows = [] if windows is None else windows
+        self._sealed: dict[bytes, list[Window]] = {}  # those that may hold a trace, as of `_version`
+        self._version = -1
 
     def take(self, item: SpanFacts | SessionEnd, now: Now, effects: Effects) -> None:
         """Apply one item of a record."""

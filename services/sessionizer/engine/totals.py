@@ -4,9 +4,11 @@ All of it is bounded, so that no head and no rollup comes near the 512 KB of a r
 (decisions/0003-bounds-of-a-window.md): texts by length, collections by bytes.
 """
 
-from services.sessionizer.engine import usage
+from typing import Self
+
 from services.sessionizer.engine.intervals import Intervals
 from services.sessionizer.engine.names import Names, json_size
+from services.sessionizer.engine.usage import ModelSums, Sums
 from services.sessionizer.engine.who import MAX_NAME, Who, Writer, Written, add_name
 from services.shared.model.span import PREVIEW_LENGTH, Dimensions, ModelCall, SpanFacts
 
@@ -19,9 +21,6 @@ _NUMBERS_OF_TOOL = 24
 _NUMBERS_OF_MODEL = 192
 _MAPS_OF_MODEL = 7  # rollups name a model in a list and in six maps
 _BETWEEN = "\0"  # a provider and the model that it served
-
-MODEL_SUMS = 6
-"""By model: total, prompt and completion tokens, total, prompt and completion cost; then how many calls carry each."""
 
 
 class Totals(Who):
@@ -39,10 +38,10 @@ class Totals(Who):
     def __init__(self) -> None:
         super().__init__(NAME_BYTES, ENTRY_BYTES)
         self.turn_count = self.span_count = self.error_count = self.error_turn_count = self.tool_call_count = 0
-        self.usage = [0] * usage.LENGTH
-        self.models: Names[list[int]] = Names(ENTRY_BYTES)  # with `2 * MODEL_SUMS` sums each
-        self.providers: Names[None] = Names(NAME_BYTES)  # with their models
-        self.tools: Names[int] = Names(NAME_BYTES)  # with the number of calls
+        self.usage = Sums()
+        self.models = Names(ENTRY_BYTES)  # with their `ModelSums`
+        self.providers = Names(NAME_BYTES)  # with their models
+        self.tools = Names(NAME_BYTES)  # with the number of calls
         self.first_input: Written | None = None
         self.last_output: Written | None = None
         self.first_input_below: Written | None = None
@@ -119,27 +118,23 @@ class Totals(Who):
 
     def count_call(self, call: ModelCall, sign: int) -> None:
         """Add a model call's usage (sign 1) or take it out again (sign -1). Its span was added before."""
-        usage.count(self.usage, call, sign)
+        self.usage.count(call, sign)
         sums = self._sums_of(call.model) if call.model else None
-        if sums is None:
-            return
-        amounts = (call.total, call.prompt, call.completion, call.total_cost, call.prompt_cost, call.completion_cost)
-        for at, amount in enumerate(amounts):
-            if amount is not None:
-                sums[at] += sign * amount
-                sums[MODEL_SUMS + at] += sign
+        if sums is not None:
+            sums.count(call, sign)
 
-    def _sums_of(self, model: str) -> list[int] | None:
+    def _sums_of(self, model: str) -> ModelSums | None:
         """The sums of a model; None when it is not among the models kept, and never will be."""
         name = model[:MAX_NAME]
-        sums = self.models.values.get(name)
+        sums: ModelSums | None = self.models.values.get(name)
         if sums is None and self.models.admit(name, _MAPS_OF_MODEL * json_size(name) + _NUMBERS_OF_MODEL):
-            sums = self.models.values[name] = [0] * (2 * MODEL_SUMS)
+            sums = self.models.values[name] = ModelSums()
         return sums
 
-    def amounts_by_model(self, at: int) -> dict[str, int]:
-        """One quantity over the models whose calls carry it."""
-        return {model: sums[at] for model, sums in sorted(self.models.values.items()) if sums[MODEL_SUMS + at]}
+    def amounts_by_model(self, of: str) -> dict[str, int]:
+        """One of the sums of `ModelSums`, over the models whose calls carry it."""
+        models, carriers = sorted(self.models.values.items()), f"{of}_calls"
+        return {model: getattr(sums, of) for model, sums in models if getattr(sums, carriers)}
 
     def count_latency(self, index: int, sign: int) -> None:
         """Count a turn whose duration is in this bucket (sign 1), or no longer (sign -1)."""
@@ -149,11 +144,11 @@ class Totals(Who):
         else:
             del self.latency[index]
 
-    def absorb(self, other: "Totals") -> None:
+    def absorb(self, other: Self) -> None:
         """Add everything of another window's totals; both are settled."""
         for name in ("turn_count", "span_count", "error_count", "error_turn_count", "tool_call_count"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.usage = [mine + theirs for mine, theirs in zip(self.usage, other.usage, strict=True)]
+        self.usage.absorb(other.usage)
         for index, count in other.latency.items():
             self.count_latency(index, count)
         self.active.absorb(other.active)
@@ -166,8 +161,7 @@ class Totals(Who):
         self.models.absorb(other.models)
         for model, sums in other.models.values.items():
             if model in self.models:
-                mine = self.models.values.get(model, [0] * len(sums))
-                self.models.values[model] = [a + b for a, b in zip(mine, sums, strict=True)]
+                self.models.values.setdefault(model, ModelSums()).absorb(sums)
         for name in ("first_input", "first_input_below"):
             inputs = [written for written in (getattr(self, name), getattr(other, name)) if written is not None]
             setattr(self, name, min(inputs, default=None))

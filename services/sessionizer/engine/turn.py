@@ -1,8 +1,8 @@
 """One turn: what the spans of one trace add up to inside one window."""
 
-from services.sessionizer.engine import usage
 from services.sessionizer.engine.said import Said
 from services.sessionizer.engine.spans import SpanSet
+from services.sessionizer.engine.usage import Sums
 from services.sessionizer.engine.who import MAX_NAME
 from services.shared.model.span import NO_DIMENSIONS, PREVIEW_LENGTH, SpanFacts
 
@@ -49,7 +49,7 @@ class Turn:
         self.span_count = 0
         self.error_count = 0
         self.tool_call_count = 0
-        self.usage = [0] * usage.LENGTH
+        self.usage = Sums()
         self.root: Ordered | None = None  # of several roots the earliest
         self.input: Ordered | None = None  # of the roots that have one, the earliest start
         self.output: Ordered | None = None  # of the roots that have one, the latest end

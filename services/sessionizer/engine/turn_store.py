@@ -5,6 +5,7 @@ is known of them in sets outside of its page, which divide in the same way (`tre
 """
 
 from collections.abc import Callable, Iterator
+from typing import Self
 
 from services.sessionizer.engine.spans import SpanSet
 from services.sessionizer.engine.trace_filter import may_hold, part_of
@@ -115,14 +116,14 @@ class TurnStore:
             if number in self.changed_pages or self.leaves[number] > since:
                 yield from (turn for turn in self._page(number).values() if turn.version > since)
 
-    def adopt(self, turn: Turn, other: "TurnStore") -> None:
+    def adopt(self, turn: Turn, other: Self) -> None:
         """Take a turn over, with its sets, from a store that is given up."""
         self.change(turn)
         leaves = other.spilled.get(turn.trace_id)
         if leaves is not None:
             self.spilled[turn.trace_id] = leaves
             for name in ((turn.trace_id, number) for number in leaves):
-                self.sets[name] = other._set(name)  # noqa: SLF001 - the same class
+                self.sets[name] = other._set(name)
                 self.changed_sets.add(name)
 
     def forget_spans(self) -> None:

@@ -1,5 +1,7 @@
 """Who and where: the users, services, agents, conversations, tags and so on that spans tell of."""
 
+from typing import Self
+
 from services.sessionizer.engine.names import Names, json_size
 from services.shared.model.span import Dimensions
 
@@ -24,13 +26,13 @@ class Who:
     __slots__ = ("agents", "conversations", "environment", "metadata", "services", "session", "tags", "users")
 
     def __init__(self, name_bytes: int, entry_bytes: int) -> None:
-        self.users: Names[None] = Names(name_bytes)
-        self.services: Names[None] = Names(name_bytes)
-        self.agents: Names[None] = Names(name_bytes)
-        self.conversations: Names[None] = Names(name_bytes)
-        self.tags: Names[None] = Names(name_bytes)
-        self.session: Names[Written] = Names(entry_bytes)
-        self.metadata: Names[Written] = Names(entry_bytes)
+        self.users = Names(name_bytes)
+        self.services = Names(name_bytes)
+        self.agents = Names(name_bytes)
+        self.conversations = Names(name_bytes)
+        self.tags = Names(name_bytes)
+        self.session = Names(entry_bytes)  # of `Written`
+        self.metadata = Names(entry_bytes)  # of `Written`
         self.environment: Written | None = None
 
     def hear(self, said: Dimensions, writer: Writer) -> None:
@@ -52,7 +54,7 @@ class Who:
         for name, value in said.metadata:
             _write(self.metadata, name, value, writer)
 
-    def absorb_who(self, other: "Who") -> None:
+    def absorb_who(self, other: Self) -> None:
         """Count in all that the other one heard."""
         for name in ("users", "services", "agents", "conversations", "tags"):
             getattr(self, name).absorb(getattr(other, name))
@@ -65,16 +67,16 @@ class Who:
         self.environment = max(both, default=None)
 
 
-def add_name(names: Names[None], name: str, length: int) -> None:
+def add_name(names: Names, name: str, length: int) -> None:
     """Let a name in, as far as there is room."""
     if name not in names.sizes:
         name = name[:length]
         names.admit(name, json_size(name))
 
 
-def _write(entries: Names[Written], name: str, value: str, writer: Writer) -> None:
+def _write(entries: Names, name: str, value: str, writer: Writer) -> None:
     """The last writer by event time has its value kept; the largest value counts for the size."""
-    held = entries.values.get(name)
+    held: Written | None = entries.values.get(name)
     if held is None or held[1] != value:
         name, value = name[:MAX_NAME], value[:MAX_TEXT]
         if not entries.admit(name, 2 * json_size(name) + json_size(value) + _NUMBERS_OF_ENTRY):

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from hashlib import blake2b
+from typing import Self
 
-from services.sessionizer.engine import usage
 from services.sessionizer.engine.policy import Policy
 from services.sessionizer.engine.quantiles import bucket
-from services.sessionizer.engine.spans import twin_name
+from services.sessionizer.engine.spans import twin_name, twin_of
 from services.sessionizer.engine.totals import Totals
 from services.sessionizer.engine.trace_filter import part_count
 from services.sessionizer.engine.turn import Turn
@@ -108,17 +108,17 @@ class Window:
         if call.prompt is None or call.completion is None:
             self._count(turn, call, 1)
             return
-        twin = (span.span_id, call.prompt, call.completion)
+        twin = twin_of(span.span_id, call.prompt, call.completion)
         if self.turns.spans_to_change(turn, twin_name(twin)).add_call(twin, call):
             self._count(turn, call, 1)
         if span.parent_id:
-            parent = (span.parent_id, call.prompt, call.completion)
+            parent = twin_of(span.parent_id, call.prompt, call.completion)
             repeated = self.turns.spans_to_change(turn, twin_name(parent)).add_child(parent)
             if repeated is not None:
                 self._count(turn, repeated, -1)
 
     def _count(self, turn: Turn, call: ModelCall, sign: int) -> None:
-        usage.count(turn.usage, call, sign)
+        turn.usage.count(call, sign)
         self.totals.count_call(call, sign)
 
     def settle(self) -> None:
@@ -136,7 +136,7 @@ class Window:
                 turn.settled = now
         self.touched.clear()
 
-    def absorb(self, other: "Window", version: int) -> None:
+    def absorb(self, other: Self, version: int) -> None:
         """Take over everything of a plain window; its turns change at `version`. No turn is in both."""
         touched = self.touched.copy()  # the record may go on with these turns
         self.settle()

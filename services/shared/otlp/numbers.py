@@ -9,8 +9,11 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from services.shared.otlp.values import from_json, plain
 
-MAX_COUNT = 10**12
-"""More tokens than this in one call are a mistake, and absent."""
+MAX_COUNT = 10**10
+"""More tokens than this in one call are a mistake, and absent.
+
+Sums of three such numbers over a hundred million spans fit 64 bits, and one fits five bytes.
+"""
 
 _MAX_DOLLARS_DIGITS = 9
 _MAX_NUMBER_LENGTH = 64

@@ -10,6 +10,7 @@ from services.sessionizer.span_outputs import SessionSpansOutput
 from services.sessionizer.stage import InputRecord, Moment
 from services.shared.model.live import LiveUpdate
 from services.shared.model.session_key import SessionKey
+from services.shared.otlp.numbers import MAX_COUNT
 from services.shared.otlp.rules import Rules
 from services.shared.records import rollups
 from services.shared.records.rollup_fields import turn_of, window_of
@@ -111,13 +112,12 @@ def test_a_call_of_nearly_a_billion_dollars_is_summed_exactly_all_the_way() -> N
     assert sorted(costs) == [0, 7 * (10**21 - 1)]
 
 
-def test_sums_that_no_column_holds_are_shown_as_the_largest_number_and_stay_exact_inside() -> None:
+def test_the_largest_numbers_of_tokens_add_up_exactly() -> None:
     stage_run = StageRun(Policy())
-    tokens = 2**62
     for number in range(1, 5):
-        one = facts(1, number, T0, T0, call=call("gpt", tokens, number))
+        one = facts(1, number, T0, T0, call=call("gpt", MAX_COUNT, number))
         stage_run.fold(T0, SpansRecord((SpanGroup(KEY, T0, (one,)),)))
         stage_run.crash()
     stage_run.flush(drain=True)
     [row] = stage_run.tables.living_windows().values()
-    assert (row["prompt_tokens"], row["prompt_tokens_by_model"]) == (2**63 - 1, {"gpt": 2**63 - 1})
+    assert (row["prompt_tokens"], row["prompt_tokens_by_model"]) == (4 * MAX_COUNT, {"gpt": 4 * MAX_COUNT})

@@ -22,8 +22,8 @@ def kept(said: list[tuple[str, int]], limit: int) -> list[str]:
     return names
 
 
-def names_of(said: list[tuple[str, int]], limit: int) -> Names[None]:
-    names: Names[None] = Names(limit)
+def names_of(said: list[tuple[str, int]], limit: int) -> Names:
+    names = Names(limit)
     for name, size in said:
         assert names.admit(name, size) == (name in names)
     return names
@@ -60,7 +60,7 @@ def test_names_of_merged_windows_are_those_of_one_window_that_saw_all() -> None:
 
 
 def test_a_name_that_had_to_go_does_not_come_back_and_takes_its_value_along() -> None:
-    names: Names[str] = Names(10)
+    names = Names(10)
     assert names.admit("b", 6)
     names.values["b"] = "value"
     assert names.admit("a", 6)

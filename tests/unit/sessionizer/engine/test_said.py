@@ -33,7 +33,7 @@ def summary_of(things: _Told) -> Summary:
 
 def test_what_all_spans_say_alike_is_kept_once_with_its_last_writer() -> None:
     said = told([(version(1), 5), (version(1), 9), (version(1), 7)], a_record=3)
-    assert said.few == {version(1): (9, b"", (9).to_bytes(8, "big"))}
+    assert said.few == [(version(1), (9, b"", (9).to_bytes(8, "big")))]
     assert said.summary() == (
         *(["ann"], "prod", ["bot"], [], [], ["a"]),
         *({"session.prompt_version": "1"}, {"k": "v"}),
@@ -42,7 +42,7 @@ def test_what_all_spans_say_alike_is_kept_once_with_its_last_writer() -> None:
 
 def test_spans_that_say_nothing_leave_nothing() -> None:
     said = told([(Dimensions(), 1), (NO_DIMENSIONS, 2)])
-    assert (said.few, said.weight) == ({}, 0)
+    assert (said.few, said.weight) == ([], 0)
     assert said.summary() == ([], "", [], [], [], [], {}, {})
 
 

@@ -4,9 +4,10 @@ from itertools import permutations
 
 import pytest
 
-from services.sessionizer.engine.spans import SpanSet, twin_name
+from services.sessionizer.engine.spans import SpanSet, twin_fields, twin_name, twin_of
 from services.sessionizer.engine.window import Window
 from services.shared.model.span import SpanFacts
+from services.shared.otlp.numbers import MAX_COUNT
 from tests.support.spans import T0, call, facts, span_id
 
 
@@ -51,21 +52,28 @@ elsewhere = facts(2, 2, T0, T0, parent=1, call=call("gpt", 10, 5))
 def test_model_calls_count_in_any_order_of_arrival(spans: tuple[SpanFacts, ...], calls: int, prompt: int) -> None:
     for order in permutations(spans):
         window = added(*order)
-        assert (window.totals.usage[9], window.totals.usage[0]) == (calls, prompt)
-        assert window.totals.amounts_by_model(1) == {"gpt": prompt}
+        assert (window.totals.usage.calls, window.totals.usage.prompt) == (calls, prompt)
+        assert window.totals.amounts_by_model("prompt") == {"gpt": prompt}
 
 
 def test_a_divided_set_knows_in_its_halves_what_it_knew() -> None:
     spans = SpanSet()
     for number in range(1, 101):
         spans.add(span_id(number))
-        spans.add_call((span_id(number), number, 1), call("gpt", number, 1))
-        spans.add_child((span_id(1000 + number), number, 1))
+        spans.add_call(twin_of(span_id(number), number, 1), call("gpt", number, 1))
+        spans.add_child(twin_of(span_id(1000 + number), number, 1))
     first, second = halves = spans.divide(lambda name: name[-1] % 2 == 1)
     for number in range(1, 101):
         assert halves[number % 2].has(span_id(number))
         assert not halves[1 - number % 2].has(span_id(number))
-        twin = (span_id(number), number, 1)
-        assert twin in halves[twin_name(twin)[-1] % 2].calls
+        twin = twin_of(span_id(number), number, 1)
+        assert twin in dict(halves[twin_name(twin)[-1] % 2].packed_calls())
     assert first.weight + second.weight == spans.weight
-    assert first.children | second.children == spans.children
+    assert {*first.twins_of_children(), *second.twins_of_children()} == set(spans.twins_of_children())
+
+
+@pytest.mark.parametrize("tokens", [(0, 0), (1, 2**40 - 1), (MAX_COUNT, MAX_COUNT)])
+def test_a_twin_is_told_by_span_and_tokens(tokens: tuple[int, int]) -> None:
+    twin = twin_of(span_id(7), *tokens)
+    assert twin_fields(twin) == (span_id(7), *tokens)
+    assert twin_name(twin) == b"%b%d/%d" % (span_id(7), *tokens)

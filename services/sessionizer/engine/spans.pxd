@@ -1,0 +1,2 @@
+cdef class SpanSet:
+    cdef public bytearray ids, calls, children
