@@ -10,12 +10,12 @@ that decide what an insert means, because their defaults differ between versions
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import clickhouse_connect
 from clickhouse_connect.datatypes.base import ClickHouseType
@@ -113,26 +113,38 @@ class ClickHouse:
         is to be repeated as it is, and has twice the time then, up to ten minutes.
         """
         with _translated(f"insert into {table}", inserting=True):
-            client = self._open()
-            self._give_time(client)
-            types = self._types.get(table) or self._types.setdefault(table, self._column_types(table))
-            if unknown := columns.keys() - types.keys():
-                raise PermanentError(
-                    f"table {table} has no column {', '.join(sorted(unknown))}: run `spanloom migrate`"
-                )
-            try:
-                client.raw_insert(
-                    _quoted(table),
-                    column_names=list(columns),
-                    insert_block=_native(table, columns, [types[name] for name in columns]),
-                    fmt="Native",
-                    settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
-                )
-            except OperationalError as error:
-                if isinstance(error.__cause__, ReadTimeoutError):
-                    self._insert_timeout = min(2 * self._insert_timeout, _LONGEST_INSERT)
-                raise
-            self._insert_timeout = self._timeout
+            types = self._types_of(table, columns)
+            self._insert_native(table, list(columns), _native(table, columns, types), token)
+
+    def insert_block(self, table: str, columns: Sequence[str], data: bytes | bytearray, token: str) -> None:
+        """The same of a block in ClickHouse's Native format, whose columns are these. It is not copied."""
+        with _translated(f"insert into {table}", inserting=True):
+            self._types_of(table, columns)
+            self._insert_native(table, columns, data, token)
+
+    def _insert_native(self, table: str, columns: Sequence[str], data: bytes | bytearray, token: str) -> None:
+        client = self._open()
+        is_server = isinstance(client, HttpClient)
+        self._give_time(client)
+        try:
+            client.raw_insert(
+                _quoted(table),
+                column_names=columns,
+                insert_block=cast("bytes", memoryview(data)) if is_server else bytes(data),  # bytes would be copied
+                fmt="Native",
+                settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
+            )
+        except OperationalError as error:
+            if isinstance(error.__cause__, ReadTimeoutError):
+                self._insert_timeout = min(2 * self._insert_timeout, _LONGEST_INSERT)
+            raise
+        self._insert_timeout = self._timeout
+
+    def _types_of(self, table: str, columns: Iterable[str]) -> list[ClickHouseType]:
+        types = self._types.get(table) or self._types.setdefault(table, self._column_types(table))
+        if unknown := set(columns) - types.keys():
+            raise PermanentError(f"table {table} has no column {', '.join(sorted(unknown))}: run `spanloom migrate`")
+        return [types[name] for name in columns]
 
     def column_types(self, table: str) -> dict[str, str]:
         """The types of a table's stored columns by name, in the table's order."""
@@ -214,6 +226,9 @@ class AsyncClickHouse:
 
     async def insert(self, table: str, columns: Columns, token: str) -> None:
         await self.run(lambda client: client.insert(table, columns, token))
+
+    async def insert_block(self, table: str, columns: Sequence[str], data: bytes | bytearray, token: str) -> None:
+        await self.run(lambda client: client.insert_block(table, columns, data, token))
 
     async def run(self, call: Callable[[ClickHouse], _T]) -> _T:
         """Any use of the client. A cancelled wait does not end the call."""

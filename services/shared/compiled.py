@@ -20,6 +20,7 @@ MODULES: tuple[str, ...] = (
     "services.sessionizer.engine.who",
     "services.sessionizer.engine.window",
     "services.shared._record_batch",
+    "services.shared.otlp._rows",
     "services.shared.records._span_chunks",
 )
 """As pyproject.toml lists them; a test compares the two."""

@@ -14,10 +14,11 @@ from services.shared.privacy import redaction_of
 from services.shared.room import Room, Unlimited
 from services.shared.settings import Settings
 from services.shared.telemetry import Telemetry
-from services.sink.batch import Conversion
+from services.sink.batch import BlockWriter, Conversion, Converter
 from services.sink.letters import NoDeadLetters, RedactedLetters
 from services.sink.rows import SpanConversion, rollup_rows
 from services.sink.sink import DeadLetters, Limits, Sink
+from services.sink.span_blocks import span_writer
 
 _MILLISECOND = 10**6
 _SPAN_SINK = "span-sink"
@@ -65,12 +66,18 @@ def build_sinks(
         letters = DeadLetterTopic(bootstrap, topic)
         return letters if redaction is None or reader != _SPAN_SINK else RedactedLetters(letters, redaction)
 
-    def make(reader: str, topic: str, dead_letters: str, conversion: Conversion, scope: str) -> Sink:
+    def make(
+        reader: str,
+        topic: str,
+        dead_letters: str,
+        conversion: Conversion,
+        scope: str = "",
+        writer: BlockWriter | None = None,
+    ) -> Sink:
         group = f"{settings.app_id}-{reader}"
         return Sink(
             reader,
-            conversion,
-            scope=f"{group}/{scope}",
+            Converter(conversion, f"{group}/{scope}", writer),
             source=KafkaSource(
                 bootstrap,
                 group,
@@ -91,7 +98,7 @@ def build_sinks(
             service_version=services.__version__,
         )
 
-    sinks = [make("rollup-sink", settings.rollups_topic, dead_letter_topic(settings.rollups_topic), rollup_rows, "")]
+    sinks = [make("rollup-sink", settings.rollups_topic, dead_letter_topic(settings.rollups_topic), rollup_rows)]
     if settings.span_storage != "off":
         # Other settings make other rows of the same record.
         rules: tuple[object, ...] = (
@@ -111,5 +118,6 @@ def build_sinks(
             roots_only=settings.span_storage == "roots",
         )
         spans, letters = settings.spans_topic, unstored_topic(settings.spans_topic)
-        sinks.append(make(_SPAN_SINK, spans, letters, conversion, f"{settings.span_storage}/{rules}"))
+        scope = f"{settings.span_storage}/{rules}"
+        sinks.append(make(_SPAN_SINK, spans, letters, conversion, scope, span_writer(conversion)))
     return sinks

@@ -9,7 +9,7 @@ take a batch nothing else is read: memory is bounded by one batch and Kafka keep
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -21,7 +21,7 @@ from services.shared.model.outcome import SinkOutcome
 from services.shared.records.source_record import Place, SourceRecord
 from services.shared.room import Room
 from services.shared.telemetry import Telemetry
-from services.sink.batch import Batch, BatchRows, Conversion, convert
+from services.sink.batch import Batch, BatchRows, Block, Converter, Row, rows_token
 from services.sink.inserts import Inserts, Refused
 from services.sink.patience import Patience, Pause, Pauses, StoppedError, pause
 from services.sink.rows import Values, columns
@@ -46,6 +46,7 @@ class Store(Protocol):
     """Where rows go (`AsyncClickHouse`)."""
 
     async def insert(self, table: str, columns: Columns, token: str) -> None: ...
+    async def insert_block(self, table: str, columns: Sequence[str], data: bytes | bytearray, token: str) -> None: ...
 
 
 class DeadLetters(Protocol):
@@ -67,14 +68,13 @@ class Limits:
 
 
 class Sink:
-    """See the module. `reader` is its name in `room`, in metrics and in logs; `scope` goes into every token."""
+    """See the module. `reader` is its name in `room`, in metrics and in logs."""
 
     def __init__(
         self,
         reader: str,
-        conversion: Conversion,
+        converter: Converter,
         *,
-        scope: str,
         source: Source,
         store: Store,
         dead_letters: DeadLetters,
@@ -86,7 +86,7 @@ class Sink:
         pause: Pause = pause,
     ) -> None:
         self.reader = reader
-        self._conversion, self._scope = conversion, scope
+        self._converter = converter
         self._source, self._store, self._dead_letters = source, store, dead_letters
         self._room, self._clock, self._telemetry, self._limits = room, clock, telemetry, limits
         self._version = service_version
@@ -98,7 +98,9 @@ class Sink:
             told=lambda why: room.blocked(reader, why),
             pause=pause,
         )
-        self._inserts = Inserts(self._timed_insert, self._patience, most_in_a_row=limits.refused_rows)
+        self._inserts = Inserts(
+            self._insert_rows, self._insert_block, self._patience, most_in_a_row=limits.refused_rows
+        )
         self._is_running = False
 
     @property
@@ -146,12 +148,16 @@ class Sink:
     async def _flush(self, batch: Batch, stop: asyncio.Event) -> None:
         if not batch.records:
             return
-        rows = await asyncio.to_thread(convert, batch, self._conversion, self._scope)
+        rows, token = await asyncio.to_thread(self._converter.convert, batch.records, self._limits.rows)
         refused: list[Refused] = []
+        for block in rows.blocks:
+            whole = rows_token(token, block.table, block.first, block.count)
+            refused += await self._inserts.put_block(block, partial(self._rows_of, batch), whole, stop)
         for table, of_table in rows.rows.items():
-            for number, start in enumerate(range(0, len(of_table), self._limits.rows)):
-                chunk = of_table[start : start + self._limits.rows]
-                refused += await self._inserts.put(table, chunk, f"{rows.token}/{table}/{number}", stop)
+            for first in range(0, len(of_table), self._limits.rows):
+                chunk = of_table[first : first + self._limits.rows]
+                whole = rows_token(token, table, first, len(chunk))
+                refused += await self._inserts.put(table, chunk, whole, stop)
         await self._put_aside_refused(refused, stop)
         await self._put_aside_unreadable(rows, stop)
         positions = batch.positions()
@@ -161,14 +167,24 @@ class Sink:
         newest = max(record.timestamp for record in batch.records)
         self._telemetry.set("spanloom_sink_lag_seconds", (self._clock.now() - newest) / _SECOND, self.reader)
 
-    async def _timed_insert(self, table: str, rows: Sequence[Values], token: str) -> None:
+    async def _rows_of(self, batch: Batch, block: Block) -> Sequence[Row]:
+        return await asyncio.to_thread(self._converter.rows_of, block, batch.records)
+
+    async def _insert_rows(self, table: str, rows: Sequence[Values], token: str) -> None:
         data = await asyncio.to_thread(columns, table, rows)
+        await self._timed(table, len(rows), self._store.insert(table, data, token))
+
+    async def _insert_block(self, block: Block, token: str) -> None:
+        insert = self._store.insert_block(block.table, block.columns, block.data, token)
+        await self._timed(block.table, block.count, insert)
+
+    async def _timed(self, table: str, rows: int, insert: Awaitable[None]) -> None:
         started = self._clock.monotonic()
-        await self._store.insert(table, data, token)
+        await insert
         telemetry = self._telemetry
         telemetry.observe("spanloom_sink_insert_seconds", self._clock.monotonic() - started, self.reader, table)
-        telemetry.observe("spanloom_sink_batch_rows", len(rows), self.reader, table)
-        telemetry.count("spanloom_sink_rows_total", self.reader, table, by=len(rows))
+        telemetry.observe("spanloom_sink_batch_rows", rows, self.reader, table)
+        telemetry.count("spanloom_sink_rows_total", self.reader, table, by=rows)
 
     async def _put_aside_refused(self, refused: Sequence[Refused], stop: asyncio.Event) -> None:
         """A record becomes one dead letter, however many of its rows are refused; its other rows are in."""

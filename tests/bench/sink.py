@@ -23,6 +23,7 @@ from services.shared.records.rollups import encode_window
 from services.shared.records.source_record import SourceRecord
 from services.shared.room import Unlimited
 from services.shared.telemetry import Telemetry
+from services.sink.batch import Converter
 from services.sink.rows import rollup_rows
 from services.sink.sink import Limits, Sink
 from tests.support.rollups import SECOND, usage, window
@@ -60,8 +61,7 @@ async def _write(client: ClickHouse, count: int) -> None:
     stop, telemetry = asyncio.Event(), Telemetry()
     sink = Sink(
         "rollup-sink",
-        rollup_rows,
-        scope="bench",
+        Converter(rollup_rows, "bench"),
         source=FakeSource(records, Journal(), at_end=stop.set),
         store=AsyncClickHouse(client),
         dead_letters=FakeDeadLetters(Journal()),

@@ -9,6 +9,7 @@ from services.shared.records.rollups import encode_window
 from services.shared.records.source_record import SourceRecord
 from services.shared.room import BoundedRoom
 from services.shared.telemetry import Telemetry
+from services.sink.batch import Converter
 from services.sink.patience import Pause, Pauses, pause
 from services.sink.rows import Converted, rollup_rows
 from services.sink.sink import Limits, Sink
@@ -68,8 +69,7 @@ def bench(
     room = BoundedRoom({"rollups": frozenset({"rollup-sink"})})
     sink = Sink(
         "rollup-sink",
-        conversion,
-        scope="group",
+        Converter(conversion, "group"),
         source=source,
         store=store,
         dead_letters=dead_letters,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from services.shared.clickhouse_errors import RefusedRowsError
 from services.shared.errors import TransientError
 from services.shared.records.source_record import Place, SourceRecord
 from tests.support.clock import SECOND, ManualClock
+from tests.support.native_block import rows_of_block
 
 
 def source_record(value: bytes | None, offset: int = 0, partition: int = 0, timestamp: int = 0) -> SourceRecord:
@@ -91,14 +92,20 @@ class FakeStore:
         self.largest = 0
 
     async def insert(self, table: str, columns: Columns, token: str) -> None:
+        values = zip(*columns.values(), strict=True)
+        self._insert(table, [dict(zip(columns, row, strict=True)) for row in values], token)
+
+    async def insert_block(self, table: str, columns: Sequence[str], data: bytes | bytearray, token: str) -> None:
+        self._insert(table, [dict(zip(columns, row, strict=True)) for row in rows_of_block(data)], token)
+
+    def _insert(self, table: str, rows: list[dict[str, Any]], token: str) -> None:
         if self.failures:
             self._journal.events.append(("insert failed", table))
             self.on_failure()
             raise self.failures.pop(0)
-        if (fault := self.fault(len(next(iter(columns.values()))))) is not None:
+        if (fault := self.fault(len(rows))) is not None:
             self._journal.events.append(("insert failed", table))
             raise fault
-        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         self.largest = max(self.largest, len(rows))
         if any(self._refuses(row) for row in rows):
             self._journal.events.append(("insert refused", len(rows)))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
 
 from services.shared.model.outcome import Note
@@ -71,17 +71,27 @@ def span_rows(request: TracesData, record_time_ns: int, rules: Rules, *, roots_o
     plans = plans_for(rules)
     for resource_spans in request.resource_spans:
         resource = ResourceView(resource_spans.resource, rules, plans)
-        resource_attributes = _texts(plain_map(resource_spans.resource.attributes))
+        resource_attributes = texts_of(resource_spans.resource.attributes)
         for scope_spans in resource_spans.scope_spans:
-            reader = _RowReader(resource, resource_attributes, scope_spans.scope, plans, rules, record_time_ns)
+            reader = RowReader(resource, resource_attributes, scope_spans.scope, plans, rules, record_time_ns)
             for span in scope_spans.spans:
-                if is_valid_id(span.trace_id, span.span_id) and not (roots_only and parent_of(span)):
+                if is_stored(span, roots_only=roots_only):
                     yield reader.row(span)
 
 
+def is_stored(span: Span, *, roots_only: bool) -> bool:
+    """Whether a span has a row."""
+    return is_valid_id(span.trace_id, span.span_id) and not (roots_only and parent_of(span))
+
+
+def texts_of(attributes: Iterable[KeyValue]) -> dict[str, str]:
+    """All attributes as text."""
+    return _texts(plain_map(attributes))
+
+
 @dataclass(frozen=True, slots=True)
-class _RowReader:
-    """What the spans of one scope share."""
+class RowReader:
+    """Makes the rows of one scope's spans; holds what these share."""
 
     resource: ResourceView
     resource_attributes: dict[str, str]
@@ -91,6 +101,7 @@ class _RowReader:
     record_time: int
 
     def row(self, span: Span) -> SpanRow:
+        """The row of a span that `is_stored`."""
         values, ranks = self.resource.values[:], [plan.UNSET] * plan.SLOTS
         collected = read_attributes(span.attributes, self.plans.children, values, ranks)
         sourced, _ = self.resource.read(collected, values, ranks, Counter[Note]())

@@ -6,7 +6,7 @@ import pytest
 
 from services.shared.model.outcome import SinkOutcome
 from services.shared.records.source_record import SourceRecord
-from services.sink.batch import Batch, batch_token, convert
+from services.sink.batch import Batch, Block, Converter, batch_token, convert, rows_token
 from services.sink.rows import Converted, Unreadable
 from tests.support.sinks import source_record
 
@@ -60,12 +60,22 @@ def test_rows_are_sorted_by_table_and_know_their_record() -> None:
         b"b": unreadable,
         b"c": [("t", (4,))],
     }
-    found = convert(batch(*RECORDS), conversion(outcomes), "s")
+    found = convert(RECORDS, conversion(outcomes))
     assert [(row.values, row.record.value) for row in found.rows["t"]] == [((1,), b"a"), ((3,), b"a"), ((4,), b"c")]
     assert [row.values for row in found.rows["u"]] == [(2,)]
     assert found.unreadable == [(RECORDS[1], unreadable)]
 
 
 def test_a_tombstone_has_no_rows_and_is_not_unreadable() -> None:
-    found = convert(batch(source_record(None)), conversion({}), "s")
+    found = convert([source_record(None)], conversion({}))
     assert (found.rows, found.unreadable) == ({}, [])
+
+
+def test_the_rows_of_a_block_are_made_again_from_its_batch() -> None:
+    outcomes: dict[bytes, Converted] = {b"a": [("t", (1,)), ("u", (2,)), ("t", (3,))], b"b": [], b"c": [("t", (4,))]}
+    found = Converter(conversion(outcomes), "s").rows_of(Block("t", ("n",), first=1, count=2, data=b""), RECORDS)
+    assert [(row.values, row.record.value) for row in found] == [((3,), b"a"), ((4,), b"c")]
+
+
+def test_other_rows_of_a_batch_have_another_token() -> None:
+    assert len({rows_token("b", "t", 0, 10), rows_token("b", "t", 0, 11), rows_token("b", "t", 1, 10)}) == 3
