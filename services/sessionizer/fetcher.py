@@ -20,10 +20,15 @@ from services.shared.errors import PermanentError, TransientError
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_PATIENCE = 0.1  # seconds to wait for records; also how long a revoke may have to wait for the lock
+_PATIENCE = 0.1  # seconds to wait for a record; also how long a revoke may have to wait for the lock
+_LINGER = 0.02  # seconds to wait for more: each fetch costs two changes of threads
 _TIMEOUT = 30.0  # seconds
 _SILENCE = 3.0  # seconds without an answer; statistics come once a second
-_RECORDS = 200  # of one fetch; a record may be large, so this bounds memory
+
+# One fetch gives about so much, so that memory is used again while it is still in the processor's cache. What
+# librdkafka has queued bounds it, however large a record is.
+_BYTES = 8 << 20
+_FEWEST, _MOST = 4, 2_000
 
 
 class Fetcher:
@@ -36,6 +41,7 @@ class Fetcher:
 
     def __init__(self, bootstrap: str, group: str, topic: str, *, committed_only: bool, clock: Clock) -> None:
         self._topic, self._clock = topic, clock
+        self._count = _FEWEST  # records of the next fetch
         self._caught_up: dict[int, bool] = {}
         self._answered: dict[int, float] = {}  # when the partition's leader last said anything
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"fetch-{topic}")
@@ -51,7 +57,8 @@ class Fetcher:
                 "enable.partition.eof": True,
                 "check.crcs": False,  # TCP and the broker check already; this is a third of the fetch's CPU
                 "queued.max.messages.kbytes": 32 << 10,
-                "fetch.wait.max.ms": 100,
+                "fetch.min.bytes": 64 << 10,
+                "fetch.wait.max.ms": 50,  # how long a broker collects so much, and how long it waits for anything
                 "statistics.interval.ms": 1000,
                 "stats_cb": self._note_statistics,
                 "receive.message.max.bytes": 200 << 20,
@@ -78,15 +85,26 @@ class Fetcher:
         Raises `TransientError` or `PermanentError` when librdkafka gives up on a partition.
         """
         batches: dict[int, list[InputRecord]] = {}
-        for message in await self._call(self._consumer.consume, _RECORDS, _PATIENCE):
+        size = count = 0
+        for message in await self._call(self._consume, self._count):
             number = message.partition()
             assert number is not None
             if message.error() is not None:
                 self._note(message)
                 continue
             self._caught_up[number] = False
-            batches.setdefault(number, []).append(_input_record(message))
+            record = _input_record(message)
+            count += 1
+            size += len(record.value or b"")
+            batches.setdefault(number, []).append(record)
+        if count:
+            self._count = max(_FEWEST, min(_MOST, _BYTES * count // max(size, 1)))
         return batches
+
+    def _consume(self, count: int) -> list[Message]:
+        """At once when the first record has waited for so many others, or a moment after it came."""
+        messages = self._consumer.consume(1, _PATIENCE)
+        return messages + self._consumer.consume(count, _LINGER) if messages else messages
 
     async def bounds(self, partition: int) -> tuple[int, int]:
         """First and next offset of the partition's log, asked from the broker.

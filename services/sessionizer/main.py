@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 from services.sessionizer.live_feed import LiveWriter
 from services.sessionizer.worker import Worker
+from services.shared.allocator import keep_memory
 from services.shared.clock import SystemClock
 from services.shared.errors import SettingsError
 from services.shared.health import Health
@@ -37,6 +38,7 @@ async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, hea
     """
     if not settings.kafka_bootstrap:
         raise SettingsError("SPANLOOM_KAFKA_BOOTSTRAP is not set: name the brokers, or use `spanloom up`")
+    keep_memory()
     specs = topic_specs(settings)
     if created := await ensure_topics(settings.kafka_bootstrap, specs):
         _log.info("made topics %s", ", ".join(created))

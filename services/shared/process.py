@@ -17,10 +17,12 @@ from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 from services.shared import compiled
+from services.shared.clock import SystemClock
 from services.shared.errors import SettingsError, SpanloomError
 from services.shared.health import Health as Health  # noqa: PLC0414 - services name it from here
 from services.shared.health import HealthServer
 from services.shared.log import set_up_logging
+from services.shared.pauses import watch_pauses
 from services.shared.settings import Settings
 from services.shared.telemetry import Telemetry
 
@@ -63,6 +65,8 @@ async def _serve(service: Service, settings: Settings, stop: asyncio.Event, *, s
     telemetry, health = Telemetry(), Health()
     _log.info(compiled.check())
     async with AsyncExitStack() as stack:
+        pauses = asyncio.ensure_future(watch_pauses(telemetry, SystemClock()))
+        stack.callback(pauses.cancel)
         if serves_health:
             server = HealthServer(health, telemetry.exposition)
             port = await stack.enter_async_context(server.listening(settings.host, settings.metrics_port))

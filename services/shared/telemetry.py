@@ -78,6 +78,14 @@ METRICS: Mapping[str, MetricDefinition] = {
     "spanloom_watermark_lag_seconds": MetricDefinition(
         "gauge", "Processing time minus the watermark.", ("stage", "partition")
     ),
+    # every process
+    "spanloom_pause_seconds": MetricDefinition(
+        "histogram",
+        "How long the process kept what waits for it waiting: lateness of a tick every 20 ms (`loop`), and collections"
+        " of garbage over 1 ms (`collector`).",
+        ("cause",),
+        _SECONDS,
+    ),
     # every stage
     "spanloom_checkpoint_age_seconds": MetricDefinition(
         "gauge", "Since the last successful checkpoint of the partition.", ("stage", "partition")

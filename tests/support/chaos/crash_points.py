@@ -36,6 +36,7 @@ WATCHED: dict[str, tuple[str, ...]] = {
         "StageRunner._turn",
         "StageRunner._fold",
         "StageRunner._checkpoint",
+        "StageRunner._commit_in_turn",
         "StageRunner._commit",
         "StageRunner.pause",
         "StageRunner.take",
