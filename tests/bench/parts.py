@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from tests.bench import latency, worker
+from tests.bench import api, latency, restart, sinks, state, worker
 from tests.bench.options import Options
 from tests.bench.results import Measurement
 
@@ -45,6 +45,48 @@ A row is there at the end of the first look at ClickHouse that finds it; the las
         lambda options: latency.cases(options.site, rate=options.rate, quick=options.quick),
         needs_kafka=True,
         is_quick=True,
+    ),
+    "state": Part(
+        "Many open sessions",
+        """\
+`route` and `window` of one partition in a process of their own for each case, without Kafka. A session has ten spans in
+two turns. Memory is what the process grew by until all sessions were open. CPU is that of `window` alone, with a
+checkpoint every 2,500 spans, while sessions begin, go on, close and expire and so many are open all the time; the two
+turns of a session are so far apart that nothing of it is at hand. Nothing else of a worker runs during a call of
+the stage. Recovery makes the states anew from the entries of a changelog that is in memory.""",
+        lambda options: state.cases(sessions=options.sessions, quick=options.quick),
+    ),
+    "restart": Part(
+        "A worker with many open sessions: memory, a kill, pauses",
+        """\
+A real `spanloom worker` on Apache Kafka, spans of about 0.5 KB with texts of 100 characters, sessions of ten spans in
+two turns, 4 partitions. First all sessions open; then the worker is killed and another one started; then spans come
+for a minute whose times let all sessions close and expire. An answer is that to a question which needs nothing but
+a turn of the event loop, asked every 20 ms: what it takes is the pause that it met, and what others on the machine
+take. Recovery is what a start takes more than that of a worker without sessions.""",
+        lambda options: restart.cases(options.site, sessions=options.sessions),
+        needs_kafka=True,
+    ),
+    "sinks": Part(
+        "The sinks",
+        """\
+A real `spanloom sink` reads a topic of 4 partitions that was filled before it started and writes into ClickHouse (chDB
+behind its HTTP protocol, in a process of its own, statements one after another). CPU is that of the sink's process
+between 20 % of the rows and the last one, ClickHouse apart. A rollup is a window with two turns, which is a row in each
+of two tables of windows and two of turns. Sizes in ClickHouse are on disk, after merges; texts repeat here more than
+people do.""",
+        lambda options: sinks.cases(options.site, quick=options.quick),
+        needs_kafka=True,
+        is_quick=True,
+    ),
+    "api": Part(
+        "Reading",
+        """\
+`spanloom api` in a process of its own, without Redis, and ClickHouse (chDB behind its HTTP protocol, in another one);
+one request after another, 200 of each kind, sessions and pages drawn at random. Rows were made by ClickHouse: closed
+sessions over 30 days, of one window and two turns with texts of 200 characters, in 20 projects. `SQL` is asked
+of ClickHouse itself, as dashboards do. `tests/bench/run api --sessions 10000000` does the same with ten million.""",
+        lambda options: api.cases(options.folder, sessions=options.sessions),
     ),
     "scaling": Part(
         "Several workers",

@@ -30,6 +30,11 @@ class ClickHouseServer:
         )
         self.port = int(self._answer()["port"])
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
     def url(self, database: str = "default") -> str:
         return f"http://default:@127.0.0.1:{self.port}/{database}"
 
