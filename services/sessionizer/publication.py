@@ -15,6 +15,13 @@ from services.shared.model.session_key import SessionKey
 from services.shared.model.span import SpanFacts
 from services.shared.records import rollups
 
+try:
+    from services.sessionizer import _publication
+
+    _IS_COMPILED = True
+except ImportError:  # not built, or switched off
+    _IS_COMPILED = False
+
 
 class Edition(NamedTuple):
     """A window as it is, encoded: its totals, and its turns that changed since some version."""
@@ -29,6 +36,17 @@ class Edition(NamedTuple):
 
 def edition(key: SessionKey, window: Window, since: int) -> Edition:
     """The window with the turns that changed after version `since`."""
+    if not _IS_COMPILED:
+        return plain_edition(key, window, since)
+    try:
+        turns = [(turn, _publication.turn_json(turn)) for turn in window.changed_turns(since)]
+        return Edition(_publication.window_json(key, window), turns)
+    except UnicodeEncodeError:  # a lone surrogate
+        return plain_edition(key, window, since)
+
+
+def plain_edition(key: SessionKey, window: Window, since: int) -> Edition:
+    """What `edition` is, compiled or not."""
     turns = [(turn, rollups.turn_json(turn_rollup(key, window, turn))) for turn in window.changed_turns(since)]
     return Edition(rollups.window_json(window_rollup(key, window)), turns)
 

@@ -8,6 +8,7 @@ from services import COMPILED
 from services.shared.errors import PermanentError
 
 MODULES: tuple[str, ...] = (
+    "services.sessionizer._publication",
     "services.sessionizer.engine.intervals",
     "services.sessionizer.engine.names",
     "services.sessionizer.engine.said",
@@ -46,5 +47,8 @@ def check() -> str:
 
 
 def _is_compiled(name: str) -> bool:
-    spec = find_spec(name)
+    try:
+        spec = find_spec(name)
+    except ModuleNotFoundError:  # without a source, and switched off
+        return False
     return spec is not None and isinstance(spec.loader, ExtensionFileLoader)

@@ -1,0 +1,6 @@
+from services.sessionizer.engine.turn import Turn
+from services.sessionizer.engine.window import Window
+from services.shared.model.session_key import SessionKey
+
+def window_json(key: SessionKey, window: Window) -> bytes: ...
+def turn_json(turn: Turn) -> bytes: ...
