@@ -17,7 +17,7 @@ _OF_A_PARTITION = (
 )
 """Gauges that a stage alone has: their only label is the partition."""
 
-BACKLOG_LIMIT = 4 << 20
+BACKLOG_LIMIT = 16 << 20
 """Bytes waiting for a checkpoint above which it comes early, so that memory stays bounded."""
 
 

@@ -29,7 +29,7 @@ SWEPT_BYTES = 1 << 20
 
 _BYTES_A_SPAN = 400  # of states and rollups, about; for the backlog only
 _BYTES_A_WINDOW = 3_000  # of a rollup, its copy for the live view and the meta of both, about
-_DECODED_PER_BYTE = 16  # so much may be decoded for a byte that waits to be written: memory must not grow either
+_DECODED_PER_BYTE = 4  # so much may be decoded for a byte that waits to be written: memory must not grow either
 _COPIES_OF_A_HEAD = 3  # what is in it goes to the changelog, the rollup and the live view
 
 

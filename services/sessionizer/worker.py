@@ -4,7 +4,6 @@ Composition only; the flow is in pipeline.py.
 """
 
 import asyncio
-import gc
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -14,6 +13,7 @@ from typing import Any
 from services.sessionizer.app import GroupMember, MembershipApp
 from services.sessionizer.changelog import Entry, committed_position, read_changelog
 from services.sessionizer.fetcher import Fetcher
+from services.sessionizer.garbage import collect_rarely, spare_what_is_alive
 from services.sessionizer.live_feed import LiveFeed, LiveWriter
 from services.sessionizer.partition import Partition
 from services.sessionizer.pipeline import (
@@ -103,14 +103,10 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Join the group and work until `stop` is set. Raises what makes further work unsafe."""
-        # States are bytes, so little garbage is cyclic, and a full collection walks all of them.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(100_000, 20, 100)
         # Joining ends when the states are read back; a stop does not wait for that.
         self._joining = asyncio.ensure_future(self._app.start())
         self._loops = [asyncio.ensure_future(stage.run()) for stage in self._stages.values()]
-        self._loops.append(asyncio.ensure_future(self._feed.run()))
+        self._loops += [asyncio.ensure_future(self._feed.run()), asyncio.ensure_future(collect_rarely())]
         stopped, crashed = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._app.crash_heard())
         ends: set[asyncio.Future[Any]] = {stopped, crashed, self._app.failed, *self._loops}
         done, _ = await asyncio.wait({self._joining, *ends}, return_when=asyncio.FIRST_COMPLETED)
@@ -185,6 +181,7 @@ class Worker:
             stage = definition.build(number)
             position = await self._restore(definition, fetcher, number, stage)
             abandoned.pop_all()
+        spare_what_is_alive()
         return Partition(number, definition.name, stage, writer, position, clock=self._clock, telemetry=self._telemetry)
 
     def _writer(self, definition: StageDefinition, number: int) -> PartitionWriter:
