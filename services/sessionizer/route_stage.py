@@ -12,6 +12,12 @@ from services.shared.otlp.facts import extract
 from services.shared.otlp.rules import Rules
 from services.shared.records.session_spans import WatermarkRecord
 
+try:
+    from services.shared.otlp._scan import Scanner
+    from services.shared.records._span_chunks import SpanChunks, TraceChunks
+except ImportError:  # not built, or switched off
+    Scanner = None  # type: ignore[assignment,misc]  # then Python does all it does
+
 LARGE_RECORD_BYTES = 8 << 20
 """Records over this are noted: few brokers take them, and the next one may be refused on its way here."""
 
@@ -22,6 +28,8 @@ class RouteStage:
     """One input partition of `route`. Has no state: after a restart it goes on from the committed offset.
 
     `sources`: partitions of the spans topic. `trace_spans` is where traces are resolved; None: nowhere.
+    Records that the compiled scanner takes go from bytes to bytes; the others, and all of them where it is not
+    there, are decoded and extracted. What comes of them is the same.
     """
 
     def __init__(
@@ -53,6 +61,7 @@ class RouteStage:
         self._dead_letter_bytes = 0
         self._watermark = SourceWatermark(out_of_orderness=out_of_orderness, idle_after=idle_after)
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._scanner = _scanner(rules, session_spans, trace_spans)
 
     def restore(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Nothing is ever restored: there is no changelog."""
@@ -64,6 +73,9 @@ class RouteStage:
 
     def fold(self, record: InputRecord) -> bool:
         value = record.value or b""
+        if self._scanner is not None and self._scanner.scan(value, record.timestamp):
+            self._watermark.heard(self._scanner.latest_end, record.timestamp)
+            return True
         request = decode_request(value)
         if len(value) > LARGE_RECORD_BYTES:
             self._counts["spanloom_span_notes_total", Note.LARGE_RECORD.value] += 1
@@ -96,6 +108,8 @@ class RouteStage:
         outputs += self._dead_letters
         outputs += self._watermark_outputs(moment)
         counts, self._counts = self._counts, Counter()
+        if self._scanner is not None:
+            counts.update(self._scanner.take_counts())
         self._dead_letters, self._dead_letter_bytes = [], 0
         return Flush(outputs=outputs, counts=counts)
 
@@ -132,3 +146,16 @@ class RouteStage:
         }
         headers = (*record.headers, *((name, text.encode()) for name, text in story.items()))
         return Output(self._dead_letter_topic, self._dead_letter_partition, record.key, value, headers)
+
+
+def _scanner(rules: Rules, session_spans: SessionSpansOutput, trace_spans: TraceSpansOutput | None) -> "Scanner | None":
+    """`None` where it is not built, cannot write to these outputs, or every record must be redacted first."""
+    if Scanner is None or rules.redaction is not None:
+        return None
+    sessions = [each for each in session_spans.chunks if isinstance(each, SpanChunks)]
+    traces = [each for each in trace_spans.chunks if isinstance(each, TraceChunks)] if trace_spans is not None else []
+    if len(sessions) != len(session_spans.chunks) or (
+        trace_spans is not None and len(traces) != trace_spans.partitions
+    ):
+        return None
+    return Scanner(rules, sessions, traces)

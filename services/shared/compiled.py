@@ -22,6 +22,8 @@ MODULES: tuple[str, ...] = (
     "services.sessionizer.engine.window",
     "services.shared._record_batch",
     "services.shared.otlp._rows",
+    "services.shared.otlp._meanings",
+    "services.shared.otlp._scan",
     "services.shared.records._span_chunks",
 )
 """As pyproject.toml lists them; a test compares the two."""

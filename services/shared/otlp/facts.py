@@ -18,7 +18,8 @@ from services.shared.records.trace_spans import WaitingSpan
 _ROUTED = ("spanloom_spans_total", "routed")
 _WAITING = ("spanloom_spans_total", "waiting")
 _NO_SESSION = ("spanloom_spans_total", DropReason.NO_SESSION_ID.value)
-_FROM_TRACE = "trace"
+FROM_TRACE = "trace"
+"""Label of spans that take over the session of their trace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class _RecordReader:
                 sources[attribute] = sources.get(attribute, 0) + 1
             elif (taken := self._bindings.get(facts.session_trace)) is not None:
                 key = taken
-                sources[_FROM_TRACE] = sources.get(_FROM_TRACE, 0) + 1
+                sources[FROM_TRACE] = sources.get(FROM_TRACE, 0) + 1
             elif resolve is Resolve.OFF:
                 counts[_NO_SESSION] += 1
                 continue

@@ -35,6 +35,11 @@ def read_output_messages(value: AnyValue) -> str | None:
     return _preview(value, "")
 
 
+def is_indexed(name: str) -> bool:
+    """Whether an attribute of this name is part of an indexed form."""
+    return _INDEXED.fullmatch(name) is not None
+
+
 def indexed_previews(attributes: Iterable[KeyValue]) -> tuple[str, str]:
     """Input and output of the indexed forms of OpenInference and Traceloop (`gen_ai.prompt.0.content`)."""
     lists: dict[str, dict[int, dict[str, str]]] = {}

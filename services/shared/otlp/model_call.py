@@ -23,12 +23,12 @@ from services.shared.otlp.span_kind import KINDS, MODEL_CALLS, Kind
 from services.shared.semconv import TABLE, Meaning
 
 _KINDS_BY_RANK = [KINDS[name] for name in TABLE[Meaning.SPAN_KIND].names]
-_WITHOUT_CACHED = frozenset(
+WITHOUT_CACHED = frozenset(
     TABLE[Meaning.PROMPT_TOKENS].names.index(name)
     for name in ("langfuse.observation.usage_details{input}", "input_tokens")
 )
 """Ranks of prompt tokens that leave cached ones out."""
-_WITHOUT_REASONING = TABLE[Meaning.COMPLETION_TOKENS].names.index("langfuse.observation.usage_details{output}")
+WITHOUT_REASONING = TABLE[Meaning.COMPLETION_TOKENS].names.index("langfuse.observation.usage_details{output}")
 _CLAUDE = ("anthropic", "claude")
 
 
@@ -79,18 +79,19 @@ def _with_cached(values: list[Any], ranks: list[int], prompt: int | None) -> int
     cached: int = (values[CACHE_READ] or 0) + (values[CACHE_WRITE] or 0)
     if prompt is None or not cached:
         return prompt
-    is_apart = ranks[PROMPT] in _WITHOUT_CACHED or prompt < cached or (values[CACHE_APART] and _is_claude(values))
+    is_apart = ranks[PROMPT] in WITHOUT_CACHED or prompt < cached or (values[CACHE_APART] and is_claude(values))
     return prompt + cached if is_apart else prompt
 
 
 def _with_reasoning(values: list[Any], ranks: list[int], completion: int | None) -> int | None:
-    if completion is None or not values[REASONING] or ranks[COMPLETION] != _WITHOUT_REASONING:
+    if completion is None or not values[REASONING] or ranks[COMPLETION] != WITHOUT_REASONING:
         return completion
     reasoning: int = values[REASONING]
     return completion + reasoning
 
 
-def _is_claude(values: list[Any]) -> bool:
+def is_claude(values: list[Any]) -> bool:
+    """Whether a span's provider or model says so."""
     text = f"{values[PROVIDER]} {values[MODEL]}".lower()
     return any(word in text for word in _CLAUDE)
 

@@ -21,7 +21,7 @@ _ATTO_PER_MILLION = 10**12  # attodollars per million tokens to picodollars per 
 
 _CALLS = "spanloom_model_calls_total"
 _UNPRICED = "spanloom_unpriced_calls_total"
-_BY_SPAN, _BY_NOTHING = (_CALLS, "span"), (_CALLS, "unpriced")
+BY_SPAN, _BY_NOTHING = (_CALLS, "span"), (_CALLS, "unpriced")
 _OTHER = "other"
 _UNNAMED = "unnamed"
 
@@ -159,7 +159,7 @@ class PriceBook:
     def cost(self, stated: Cost, usage: Usage, model: str, provider: str, at: int, counts: Counts) -> Cost:
         """What the span states, else what the lists say about a call at `at` (ns); `NO_COST` when nothing does."""
         if stated.total is not None:
-            counts[_BY_SPAN] += 1
+            counts[BY_SPAN] += 1
             return stated
         schedules = self._known.get((provider, model))
         if schedules is None:

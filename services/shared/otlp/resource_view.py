@@ -58,6 +58,16 @@ class ResourceView:
         if "telemetry.sdk.name" in by_name and by_name["telemetry.sdk.name"].string_value in CACHE_APART_SDKS:
             self.values[plan.CACHE_APART] = True
 
+    @property
+    def own(self) -> tuple[SourcedKey | None, Counter[Note]]:
+        """The session that its spans are of where they name none, and what is noted of each such span."""
+        return self._own, self._notes
+
+    def session_of(self, rank: int, value: AnyValue) -> tuple[SourcedKey | None, Counter[Note]]:
+        """What one attribute with a session id says, the name of which has this rank; and what is noted of it."""
+        notes: Counter[Note] = Counter()
+        return self._first_usable([(rank, KeyValue(value=value))], notes), notes
+
     def read(
         self, collected: Collected, values: list[Any], ranks: list[int], notes: Counter[Note]
     ) -> tuple[SourcedKey | None, Dimensions]:

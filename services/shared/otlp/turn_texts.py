@@ -46,7 +46,7 @@ def texts_below(spans: _Spans, texts: Plan) -> dict[int, tuple[str, str]]:
 def _find_input(spans: _Spans, places: list[int], texts: Plan, found: dict[int, tuple[str, str]]) -> None:
     places.sort(key=lambda place: (spans[place][1].start, spans[place][1].span_id))
     for place in places:
-        if text := _texts(spans[place][2], texts)[0]:
+        if text := texts_of(spans[place][2], texts)[0]:
             found[place] = (text, "")
             return
 
@@ -54,7 +54,7 @@ def _find_input(spans: _Spans, places: list[int], texts: Plan, found: dict[int, 
 def _find_output(spans: _Spans, places: list[int], texts: Plan, found: dict[int, tuple[str, str]]) -> None:
     places.sort(key=lambda place: (spans[place][1].end, spans[place][1].span_id), reverse=True)
     for place in places:
-        if text := _texts(spans[place][2], texts)[1]:
+        if text := texts_of(spans[place][2], texts)[1]:
             found[place] = (found[place][0] if place in found else "", text)
             return
 
@@ -68,7 +68,8 @@ def previews(span: Span, values: list[Any]) -> tuple[str, str]:
     return text_in, text_out
 
 
-def _texts(span: Span, texts: Plan) -> tuple[str, str]:
+def texts_of(span: Span, texts: Plan) -> tuple[str, str]:
+    """Input and output of any span; "" for none."""
     values: list[Any] = [None] * plan.SLOTS
     read_attributes(span.attributes, texts, values, [plan.UNSET] * plan.SLOTS)
     return previews(span, values)

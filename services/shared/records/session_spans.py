@@ -20,7 +20,7 @@ _READABLE = frozenset({1, FORMAT})  # fields were added at the ends of spans, ca
 _SPANS, _WATERMARK = 0, 1
 _SIZE_OF_SPAN = 14  # with neither tool nor annotations
 _SIZE_OF_END = 3  # an explicit end among the spans
-_IS_ERROR, _IS_TOOL_CALL = 1, 2
+IS_ERROR, IS_TOOL_CALL = 1, 2
 _ANNOTATION_FIELDS = attrgetter(*Annotation.__dataclass_fields__)
 
 
@@ -118,7 +118,7 @@ def pack_item(item: SpanFacts | SessionEnd, dimensions: dict[Dimensions, int]) -
         item.start,
         item.end - item.start,
         item.name,
-        item.is_error * _IS_ERROR + item.is_tool_call * _IS_TOOL_CALL,
+        item.is_error * IS_ERROR + item.is_tool_call * IS_TOOL_CALL,
         dimensions.setdefault(item.dimensions, len(dimensions)),
         None
         if call is None
@@ -162,8 +162,8 @@ def unpack_item(fields: list[Any], table: list[Dimensions]) -> SpanFacts | Sessi
         start,
         start + length,
         name,
-        bool(flags & _IS_ERROR),
-        bool(flags & _IS_TOOL_CALL),
+        bool(flags & IS_ERROR),
+        bool(flags & IS_TOOL_CALL),
         None if call is None else ModelCall(*call),
         table[index],
         text_in,

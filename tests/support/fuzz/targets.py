@@ -13,6 +13,7 @@ from services.shared.otlp.rows import span_rows
 from services.shared.otlp.rules import Resolve, Rules
 from services.shared.records import rollups, session_spans, trace_spans
 from services.sink.rows import Unreadable, rollup_rows
+from tests.support.both_routes import BothRoutes
 from tests.support.otlp import HOUR, T0
 
 Target = Callable[[bytes], str]
@@ -41,6 +42,16 @@ def _request(value: bytes) -> str:
         if len(value) % 8 == 0:
             assert session_spans.decode(record) == session_spans.SpansRecord(tuple(extraction.groups))
     return "facts" if extraction.latest_end is not None else "no span"
+
+
+_ROUTES = BothRoutes(_OTHER)
+
+
+def _route(value: bytes) -> str:
+    """Compiled and in Python: the same outputs."""
+    _ROUTES.fold(value)
+    counts = _ROUTES.flush()
+    return "record" if counts["spanloom_records_total", "decoded"] else "dead letter"
 
 
 def _session_spans(value: bytes) -> str:
@@ -102,6 +113,7 @@ def _head(value: bytes) -> object:
 
 TARGETS: Mapping[str, tuple[str, Target]] = {
     "decoder": ("request", _request),
+    "route": ("request", _route),
     "session_spans": ("spans", _session_spans),
     "trace_spans": ("traces", _trace_spans),
     "sink": ("rollups", _rollups),

@@ -1,0 +1,131 @@
+# cython: language_level=3
+"""What the scanner asks `_meanings.pyx`: see there."""
+
+from cpython.object cimport PyObject
+from libc.stdint cimport int16_t, int32_t, int8_t, uint8_t, uint32_t, uint64_t
+
+from services.shared.otlp._memo cimport Memo
+from services.shared.otlp._wire cimport Attribute, Slice
+from services.shared.records._packed cimport Buffer
+
+cdef enum:
+    # What an attribute of a name is for, as flags.
+    OF_WHO = 1  # a dimension
+    OF_WHAT = 2  # kind, model, provider, tool
+    OF_PYTHON = 4  # spans that have it are read in Python
+    OF_INDEX = 8  # part of a list of messages in indexed form
+
+    # How a number is read.
+    AS_COUNT = 0
+    AS_MONEY = 1
+    AS_SECONDS = 2
+    AS_MILLISECONDS = 3
+    AS_PYTHON = 4
+
+    # Of a span.
+    KIND_NONE = 0
+    KIND_MODEL_CALL = 1
+    KIND_TOOL = 2
+    KIND_OTHER = 3
+
+    MOST_NOTES = 8
+
+
+cdef struct Key:
+    const uint8_t* name
+    size_t size
+    Key* next  # which came behind it last time
+    uint32_t id
+    uint8_t uses
+    bint is_read
+    int8_t number  # which number it is (see `NUMBERS`), or -1
+    int8_t reading
+    int16_t number_rank
+    int16_t session_rank  # or -1
+    int8_t text  # 1: input, 2: output, else 0
+    bint is_plain_text
+    int16_t text_rank
+    PyObject* read_number
+    PyObject* read_text
+
+
+cdef struct Session:
+    PyObject* key
+    PyObject* names  # project and session id, packed
+    uint64_t hash  # its partition is the rest of a division
+    uint64_t scan  # of which the next two tell
+    int32_t group
+    int32_t binding
+
+
+cdef struct Candidate:
+    Session* session  # or NULL
+    int32_t source  # the attribute that it came from
+    int32_t note_count
+    uint8_t notes[MOST_NOTES]
+
+
+cdef struct Resource:
+    PyObject* view
+    PyObject* project  # packed
+    uint32_t id
+    bint is_python  # its spans are read in Python
+    bint is_cache_apart
+    Candidate own
+
+
+cdef struct Who:
+    PyObject* dimensions  # packed
+    bint is_cut
+
+
+cdef struct What:
+    int kind
+    bint has_model
+    bint is_claude
+    PyObject* model
+    PyObject* provider
+    PyObject* packed_model
+    PyObject* packed_provider
+    PyObject* packed_tool  # or NULL
+
+
+cdef class Meanings:
+    cdef readonly object rules
+    cdef readonly object plans
+    cdef readonly list sources
+    cdef dict source_places
+    cdef uint64_t seed
+    cdef list kept
+    cdef dict sessions
+    cdef size_t spent
+    cdef uint32_t ids
+    cdef uint32_t key_count
+    cdef Memo keys
+    cdef Memo resources
+    cdef Memo scopes
+    cdef Memo candidates
+    cdef Memo whos
+    cdef Memo whats
+    cdef Memo session_memory
+    cdef Buffer scratch
+
+    cdef int _forget(self) noexcept
+    cdef int _use(self, Key* key, object slot, object rank, object detail) except -1
+    cdef bint _fill(self, Candidate* candidate, object sourced, object notes) except -1
+    cdef object _read(self, Resource* resource, Attribute** attributes, size_t count)
+    cdef uint64_t _fields(self, Resource* resource, Attribute** attributes, size_t count) except? 0
+    cdef int _scratch(self, const uint8_t* data, size_t size) except -1
+    cdef PyObject* _keep(self, object value) except NULL
+    cdef void* _add(self, Memo* memo, uint64_t hash, const uint8_t* key, size_t size, size_t answer) except NULL
+
+    cdef bint forget_if_full(self) except -1
+    cdef int wear(self) except -1
+    cdef Key* key(self, Slice name) except NULL
+    cdef int scope(self, Slice raw) except -2
+    cdef int resource(self, Slice raw, Resource** found) except -2
+    cdef Session* session_of(self, object key) except NULL
+    cdef int source_of(self, str attribute) except -1
+    cdef Candidate* candidate(self, Resource* resource, int rank, Slice raw) except? NULL
+    cdef Who* who(self, Resource* resource, Attribute** attributes, size_t count) except NULL
+    cdef What* what(self, Resource* resource, Attribute** attributes, size_t count) except NULL

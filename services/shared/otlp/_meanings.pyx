@@ -1,0 +1,354 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""What attributes and resources mean, remembered by their bytes: the scanner asks Python once and not for each span.
+
+The definitions are `plan.py` (names), `resource_view.py` (resources, sessions, dimensions) and `model_call.py` (kinds).
+Whatever is not known yet is made into messages and read by these; the answer is kept under the bytes that it follows
+from. Everything is forgotten when it has grown too large, between two records.
+
+- A name: what an attribute of this name is for (`Key`).
+- A resource: its `ResourceView`, and the session that it names.
+- A candidate: the session that one attribute names.
+- Who: the dimensions of a span, by all its attributes that tell of them, and its resource.
+- What: kind, model, provider and tool of a span, likewise.
+"""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.object cimport PyObject
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from services.shared.otlp._memo cimport Memo, memo_add, memo_clear, memo_find, memo_hash
+from services.shared.otlp._wire cimport Attribute, Slice
+from services.shared.records._packed cimport Buffer, reserve
+
+from collections import Counter
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from services.shared.model.outcome import Note
+from services.shared.otlp import messages, numbers, plan
+from services.shared.otlp.model_call import is_claude, span_kind
+from services.shared.otlp.plan import plans_for, read_attributes
+from services.shared.otlp.resource_view import ResourceView
+from services.shared.otlp.span_kind import MODEL_CALLS, Kind
+from services.shared.records.packed import pack
+from services.shared.records.session_spans import pack_dimensions
+
+cdef size_t MOST_BYTES = 8 << 20  # remembered
+cdef size_t ANSWER_BYTES = 400  # of an answer, about, besides the bytes that it follows from
+cdef uint32_t MOST_NAMES = 16_384
+
+cdef dict NOTE_PLACES = {note: place for place, note in enumerate(Note)}
+NUMBERS = (
+    plan.PROMPT,
+    plan.COMPLETION,
+    plan.TOTAL,
+    plan.CACHE_READ,
+    plan.CACHE_WRITE,
+    plan.REASONING,
+    plan.PROMPT_COST,
+    plan.COMPLETION_COST,
+    plan.TOTAL_COST,
+    plan.FIRST_TOKEN,
+)
+cdef dict NUMBER_PLACES = {slot: place for place, slot in enumerate(NUMBERS)}
+cdef object WHO = frozenset({
+    plan.USER, plan.ENVIRONMENT, plan.AGENT, plan.TAGS, plan.CONVERSATION, plan.SESSION_ATTRIBUTE, plan.METADATA
+})
+cdef object WHAT = frozenset({plan.KIND, plan.MODEL, plan.PROVIDER, plan.TOOL})
+cdef object ONLY_IN_PYTHON = (plan.PREVIOUS, plan.ANNOTATION, *NUMBERS)
+"""Slots that no resource fills today; where one does, its spans are read in Python."""
+
+READINGS = {
+    numbers.read_count: AS_COUNT,
+    numbers.read_money: AS_MONEY,
+    numbers.read_seconds: AS_SECONDS,
+    numbers.read_milliseconds: AS_MILLISECONDS,
+}
+
+
+cdef class Meanings:
+    """For one set of rules. Names and answers live until `forget_if_full`, which is called between records."""
+
+    def __init__(self, rules):
+        self.rules = rules
+        self.plans = plans_for(rules)
+        self.sources = []
+        self.source_places = {}
+        self.kept = []
+        self.sessions = {}
+        self.seed = <uint64_t>(hash("a seed that differs from process to process") & 0xFFFFFFFFFFFFFFFF)
+
+    def __dealloc__(self):
+        self._forget()
+        free(self.scratch.data)
+
+    cdef bint forget_if_full(self) except -1:
+        """Whether it was: then every `Key` and every answer is gone."""
+        if self.spent > MOST_BYTES or self.key_count > MOST_NAMES:
+            self._forget()
+            self.kept = []
+            self.sessions = {}
+            return True
+        return False
+
+    cdef int _forget(self) noexcept:
+        memo_clear(&self.keys)
+        memo_clear(&self.resources)
+        memo_clear(&self.scopes)
+        memo_clear(&self.candidates)
+        memo_clear(&self.whos)
+        memo_clear(&self.whats)
+        memo_clear(&self.session_memory)
+        self.spent = 0
+        self.key_count = 0
+        return 0
+
+    cdef int wear(self) except -1:
+        """Python has read a span: what views of resources remember has grown."""
+        self.spent += ANSWER_BYTES
+        return 0
+
+    # Names
+
+    cdef Key* key(self, Slice name) except NULL:
+        """What an attribute of this name (UTF-8) is for."""
+        cdef uint64_t hash = memo_hash(name.data, name.size, self.seed)
+        cdef Key* key = <Key*>memo_find(&self.keys, hash, name.data, name.size)
+        cdef str text
+        if key is not NULL:
+            return key
+        key = <Key*>self._add(&self.keys, hash, name.data, name.size, sizeof(Key))
+        key.name = <const uint8_t*>key + sizeof(Key)
+        key.size = name.size
+        key.next = NULL
+        key.id = self.key_count
+        key.uses = 0
+        key.number = key.session_rank = -1
+        key.text = 0
+        self.key_count += 1
+        text = name.data[:name.size].decode()
+        for slot, rank, detail in _places(self.plans.children[text]):
+            self._use(key, slot, rank, detail)
+        for slot, rank, detail in _places(self.plans.texts[text]):
+            if slot != plan.INPUT and slot != plan.OUTPUT:
+                continue
+            if key.text:
+                key.uses |= OF_PYTHON
+            key.text = 1 if slot == plan.INPUT else 2
+            key.text_rank = rank
+            key.is_plain_text = detail is messages.read_text
+            key.read_text = <PyObject*>detail  # of the plan, which lives as long as its rules
+            self.kept.append(detail)
+        if messages.is_indexed(text):
+            key.uses |= OF_INDEX
+        key.is_read = key.uses or key.text or key.number >= 0 or key.session_rank >= 0
+        return key
+
+    cdef int _use(self, Key* key, object slot, object rank, object detail) except -1:
+        if slot in WHO:
+            key.uses |= OF_WHO
+        elif slot in WHAT:
+            key.uses |= OF_WHAT
+        elif slot in NUMBER_PLACES and key.number < 0:
+            key.number = NUMBER_PLACES[slot]
+            key.number_rank = rank
+            key.reading = READINGS.get(detail, AS_PYTHON)
+            key.read_number = <PyObject*>detail
+            self.kept.append(detail)
+        elif slot == plan.SESSION and key.session_rank < 0:
+            key.session_rank = detail
+        else:
+            key.uses |= OF_PYTHON
+        return 0
+
+    # Resources, scopes, sessions
+
+    cdef int scope(self, Slice raw) except -2:
+        """Whether the bytes are an `InstrumentationScope`: 0, or -1."""
+        cdef uint64_t hash = memo_hash(raw.data, raw.size, self.seed)
+        if memo_find(&self.scopes, hash, raw.data, raw.size) is NULL:
+            try:
+                InstrumentationScope.FromString(_bytes(raw))
+            except DecodeError:
+                return -1
+            self._add(&self.scopes, hash, raw.data, raw.size, 1)
+        return 0
+
+    cdef int resource(self, Slice raw, Resource** found) except -2:
+        """0; -1 where the bytes are no `Resource`."""
+        cdef uint64_t hash = memo_hash(raw.data, raw.size, self.seed)
+        cdef Resource* resource = <Resource*>memo_find(&self.resources, hash, raw.data, raw.size)
+        if resource is NULL:
+            try:
+                view = ResourceView(ResourceMessage.FromString(_bytes(raw)), self.rules, self.plans)
+            except DecodeError:
+                return -1
+            own, notes = view.own
+            resource = <Resource*>self._add(&self.resources, hash, raw.data, raw.size, sizeof(Resource))
+            resource.view = self._keep(view)
+            resource.project = self._keep(pack(view.project))
+            self.ids += 1
+            resource.id = self.ids
+            resource.is_python = any(view.values[slot] is not None for slot in ONLY_IN_PYTHON)
+            resource.is_cache_apart = bool(view.values[plan.CACHE_APART])
+            if not self._fill(&resource.own, own, notes):
+                resource.is_python = True
+        found[0] = resource
+        return 0
+
+    cdef Session* session_of(self, object key) except NULL:
+        """The one `Session` of a `SessionKey`."""
+        cdef Session* session
+        address = self.sessions.get(key)
+        if address is not None:
+            return <Session*><size_t>address
+        session = <Session*>self._add(&self.session_memory, len(self.sessions), NULL, 0, sizeof(Session))
+        session.key = self._keep(key)
+        session.names = self._keep(pack(key.project) + pack(key.session_id))
+        session.hash = key.partition(1 << 64)
+        session.scan = 0
+        self.sessions[key] = <size_t>session
+        return session
+
+    cdef int source_of(self, str attribute) except -1:
+        """The place of an attribute's name in `sources`."""
+        place = self.source_places.get(attribute)
+        if place is None:
+            place = self.source_places[attribute] = len(self.sources)
+            self.sources.append(attribute)
+        return place
+
+    cdef Candidate* candidate(self, Resource* resource, int rank, Slice raw) except? NULL:
+        """What one attribute with a session id says; NULL without an exception: only Python can tell."""
+        cdef uint32_t head[2]
+        cdef uint64_t hash
+        cdef Candidate* found
+        head[0], head[1] = resource.id, rank
+        self.scratch.size = 0
+        self._scratch(<const uint8_t*>head, sizeof(head))
+        self._scratch(raw.data, raw.size)
+        hash = memo_hash(self.scratch.data, self.scratch.size, self.seed)
+        found = <Candidate*>memo_find(&self.candidates, hash, self.scratch.data, self.scratch.size)
+        if found is NULL:
+            sourced, notes = (<object>resource.view).session_of(rank, AnyValue.FromString(_bytes(raw)))
+            if sum(notes.values()) > MOST_NOTES:
+                return NULL
+            found = <Candidate*>self._add(
+                &self.candidates, hash, self.scratch.data, self.scratch.size, sizeof(Candidate)
+            )
+            self._fill(found, sourced, notes)
+        return found
+
+    cdef bint _fill(self, Candidate* candidate, object sourced, object notes) except -1:
+        """False: there are more notes than it has room for."""
+        candidate.session = NULL
+        candidate.source = candidate.note_count = 0
+        if sourced is not None:
+            candidate.session = self.session_of(sourced.key)
+            candidate.source = self.source_of(sourced.attribute)
+        for note in notes.elements():
+            if candidate.note_count == MOST_NOTES:
+                return False
+            candidate.notes[candidate.note_count] = NOTE_PLACES[note]
+            candidate.note_count += 1
+        return True
+
+    # Who and what
+
+    cdef Who* who(self, Resource* resource, Attribute** attributes, size_t count) except NULL:
+        """The dimensions of a span with these attributes, which are all that tell of them, in its order."""
+        cdef uint64_t hash = self._fields(resource, attributes, count)
+        cdef Who* who = <Who*>memo_find(&self.whos, hash, self.scratch.data, self.scratch.size)
+        if who is NULL:
+            values, ranks, collected = self._read(resource, attributes, count)
+            notes = Counter()
+            dimensions = (<object>resource.view).read(collected, values, ranks, notes)[1]
+            self._fields(resource, attributes, count)
+            who = <Who*>self._add(&self.whos, hash, self.scratch.data, self.scratch.size, sizeof(Who))
+            who.dimensions = self._keep(pack(pack_dimensions(dimensions)))
+            who.is_cut = notes[Note.DIMENSIONS_CUT] > 0
+        return who
+
+    cdef What* what(self, Resource* resource, Attribute** attributes, size_t count) except NULL:
+        """Kind, model, provider and tool, likewise."""
+        cdef uint64_t hash = self._fields(resource, attributes, count)
+        cdef What* what = <What*>memo_find(&self.whats, hash, self.scratch.data, self.scratch.size)
+        if what is NULL:
+            values, ranks, _ = self._read(resource, attributes, count)
+            kind = span_kind(values, ranks)
+            model, tool = values[plan.MODEL], values[plan.TOOL]
+            provider = values[plan.PROVIDER] or ""
+            what = <What*>self._add(&self.whats, hash, self.scratch.data, self.scratch.size, sizeof(What))
+            what.kind = (
+                KIND_NONE if kind is None
+                else KIND_MODEL_CALL if kind in MODEL_CALLS
+                else KIND_TOOL if kind is Kind.TOOL
+                else KIND_OTHER
+            )
+            what.has_model = model is not None
+            what.is_claude = is_claude(values)
+            what.model = self._keep(model or "")
+            what.provider = self._keep(provider)
+            what.packed_model = self._keep(pack(model or ""))
+            what.packed_provider = self._keep(pack(provider))
+            what.packed_tool = self._keep(pack(tool)) if tool else NULL
+        return what
+
+    cdef object _read(self, Resource* resource, Attribute** attributes, size_t count):
+        """Slots, ranks and what is collected of these attributes, as of a span that has no others."""
+        cdef size_t place
+        raw = b"".join([_bytes(attributes[place].field) for place in range(count)])
+        values = (<object>resource.view).values[:]
+        ranks = [plan.UNSET] * plan.SLOTS
+        collected = read_attributes(Span.FromString(raw).attributes, self.plans.children, values, ranks)
+        return values, ranks, collected
+
+    cdef uint64_t _fields(self, Resource* resource, Attribute** attributes, size_t count) except? 0:
+        """The resource and the attributes (their lengths are in them) as one key in `scratch`, and its hash."""
+        cdef size_t place
+        self.scratch.size = 0
+        self._scratch(<const uint8_t*>&resource.id, sizeof(uint32_t))
+        for place in range(count):
+            self._scratch(attributes[place].field.data, attributes[place].field.size)
+        return memo_hash(self.scratch.data, self.scratch.size, self.seed)
+
+    # Memory
+
+    cdef int _scratch(self, const uint8_t* data, size_t size) except -1:
+        reserve(&self.scratch, size)
+        memcpy(self.scratch.data + self.scratch.size, data, size)
+        self.scratch.size += size
+        return 0
+
+    cdef PyObject* _keep(self, object value) except NULL:
+        self.kept.append(value)
+        return <PyObject*>value
+
+    cdef void* _add(self, Memo* memo, uint64_t hash, const uint8_t* key, size_t size, size_t answer) except NULL:
+        """Room for an answer, which has its key behind it."""
+        cdef uint8_t* data = <uint8_t*>malloc(answer + size)
+        if data is NULL:
+            raise MemoryError
+        if size:
+            memcpy(data + answer, key, size)
+        if memo_add(memo, hash, data + answer, size, data) < 0:
+            free(data)
+            raise MemoryError
+        self.spent += size + ANSWER_BYTES
+        return data
+
+
+cdef bytes _bytes(Slice slice):
+    return PyBytes_FromStringAndSize(<const char*>slice.data, slice.size)
+
+
+cdef object _places(object place):
+    """What one name is for: places (see `plan`)."""
+    if place is None:
+        return ()
+    return place[2] if place[0] == plan.SEVERAL else (place,)

@@ -1,0 +1,96 @@
+"""`route` compiled and in plain Python: the same records, dead letters and counts, whatever comes."""
+
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+from services.shared.otlp.rules import Resolve, Rules
+from tests.bench.case import Case
+from tests.bench.load import records
+from tests.support.bad_input import bad_records
+from tests.support.both_routes import BothRoutes
+from tests.support.fuzz.mutation import mutated
+from tests.support.otlp import HOUR, MINUTE, T0, to_protobuf
+from tests.support.traffic import make_traffic
+from tests.unit.shared.otlp.test_any_input import requests
+
+RULES = {
+    "always": Rules(resolve=Resolve.ALWAYS),
+    "when missing": Rules(resolve=Resolve.WHEN_MISSING),
+    "off": Rules(),
+    "other names": Rules(
+        session_id_attributes=("metadata{user}", "session.id"),
+        project_attributes=("service.namespace",),
+        dimension_attributes=(
+            ("user_id", ("metadata{u}", "tenant.user")),
+            ("session.plan", ("plan", "metadata{plan}")),
+        ),
+        resolve=Resolve.ALWAYS,
+        preview_length=20,
+    ),
+}
+
+
+@pytest.fixture(params=RULES)
+def routes(request: pytest.FixtureRequest) -> BothRoutes:
+    return BothRoutes(RULES[request.param])
+
+
+@pytest.fixture(scope="module")
+def traffic() -> Sequence[bytes]:
+    return [
+        value
+        for seed in (1, 2)
+        for value in make_traffic(
+            seed=seed,
+            sessions=40,
+            spans=1_500,
+            begin=T0,
+            length=2 * HOUR,
+            gap=10 * MINUTE,
+            largest_batch=60,
+            is_scattered=seed == 2,
+        ).records
+    ]
+
+
+def test_traffic_of_many_applications_comes_out_the_same(routes: BothRoutes, traffic: Sequence[bytes]) -> None:
+    for number, value in enumerate(traffic):
+        routes.fold(value, T0 + number)
+        if number % 7 == 0:
+            routes.flush()
+    routes.flush()
+
+
+def test_bad_input_comes_out_the_same(routes: BothRoutes) -> None:
+    for record in bad_records(T0):
+        routes.fold(record.value)
+        routes.flush()
+
+
+@pytest.mark.parametrize("roots_only", [False, True])
+def test_long_sessions_fill_records_alike(routes: BothRoutes, roots_only: bool) -> None:
+    for value in records(Case(1_500, session_spans=400), T0, roots_only=roots_only):
+        routes.fold(value)
+    routes.flush()
+
+
+def test_mutated_records_come_out_the_same(routes: BothRoutes, traffic: Sequence[bytes]) -> None:
+    small = [value for value in traffic if value[:1] == b"\n" and len(value) < 20_000]
+    for number in range(700):
+        random = Random(number)
+        routes.fold(mutated(random.choice(small), random, small))
+        routes.flush()
+
+
+@given(requests())
+@settings(max_examples=60, deadline=None)
+def test_any_request_comes_out_the_same(data: TracesData) -> None:
+    for rules in RULES.values():
+        routes = BothRoutes(rules)
+        for _ in range(2):  # the second time it is remembered
+            routes.fold(to_protobuf(data))
+            routes.flush()
