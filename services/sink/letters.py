@@ -1,7 +1,6 @@
 """Where records go that a sink cannot store, as privacy wants it."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from services.shared.otlp.decode import DeadLetter, decode_request
 from services.shared.otlp.redaction import Redaction
@@ -35,7 +34,7 @@ class RedactedLetters:
         if isinstance(request, DeadLetter):
             return  # never: what cannot be decoded has no rows that could be refused
         self._redaction.apply(request)
-        await self._letters.put(replace(record, value=request.SerializeToString()), headers)
+        await self._letters.put(record._replace(value=request.SerializeToString()), headers)
 
     async def stop(self) -> None:
         """See `DeadLetters`."""

@@ -5,9 +5,10 @@ import asyncio
 import services
 from services.shared.clickhouse import AsyncClickHouse, connect
 from services.shared.clock import Clock, SystemClock
+from services.shared.dead_letter_topic import DeadLetterTopic
 from services.shared.errors import SettingsError
 from services.shared.health import Health
-from services.shared.kafka_source import DeadLetterTopic, KafkaSource
+from services.shared.kafka_source import KafkaSource
 from services.shared.kafka_topics import dead_letter_topic, unstored_topic
 from services.shared.otlp.rules import Rules
 from services.shared.privacy import redaction_of

@@ -57,11 +57,11 @@ async def running_sinks(
         await store.close()
 
 
-async def produce(bootstrap: str, topic: str, values: Sequence[bytes], **more: Any) -> None:
+async def produce(bootstrap: str, topic: str, values: Sequence[bytes], *, partition: int = 0, **more: Any) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, max_request_size=32 << 20, **more)
     await producer.start()
     for value in values:
-        await producer.send_and_wait(topic, value, partition=0)
+        await producer.send_and_wait(topic, value, partition=partition)
     await producer.stop()
 
 

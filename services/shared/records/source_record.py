@@ -1,13 +1,12 @@
 """A Kafka record as sinks see it."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Place = tuple[str, int]
 """Topic and partition."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRecord:
+class SourceRecord(NamedTuple):
     """One record of a topic. `timestamp` in ns (Kafka's milliseconds times 10**6)."""
 
     topic: str

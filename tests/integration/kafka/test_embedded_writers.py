@@ -5,7 +5,7 @@ import asyncio
 from services.embedded.broker import EmbeddedBroker
 from services.sessionizer.stage import Output
 from services.shared.kafka import PlainWriter, SpanProducer, record_size
-from services.shared.kafka_source import make_consumer
+from services.shared.kafka_source import KafkaSource
 from services.shared.kafka_topics import partition_counts
 from services.shared.room import BoundedRoom, Unlimited
 from tests.support.kafka.log import read_all
@@ -32,17 +32,17 @@ async def test_a_commit_larger_than_the_room_goes_on_as_the_reader_passes(embedd
     room = BoundedRoom({"out": frozenset({"reader"})}, limit_bytes=limit)
     writer = PlainWriter(embedded_kafka.bootstrap, room)
     await writer.start()
-    consumer = make_consumer(embedded_kafka.bootstrap, "readers", "out", embedded=True)
-    await consumer.start()
+    source = KafkaSource(embedded_kafka.bootstrap, "readers", "out", embedded=True)
+    await source.start()
     read, farthest = 0, 0
     async with asyncio.timeout(30.0), asyncio.TaskGroup() as tasks:
         tasks.create_task(writer.commit([Output("out", 0, None, value) for _ in range(100)], [], 1))
         while read < 100:
-            for where, records in (await consumer.getmany(timeout_ms=200)).items():
+            if records := await source.poll(0.2, 100):
                 read += len(records)
                 farthest = max(farthest, len(records))
-                room.passed("reader", "out", where.partition, records[-1].offset + 1)
-    await consumer.stop()
+                room.passed("reader", "out", 0, records[-1].offset + 1)
+    await source.stop()
     await writer.stop()
     assert read == 100
     assert farthest <= 10, "at no time are there more records ahead of the reader than there is room for"
