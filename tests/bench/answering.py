@@ -47,28 +47,21 @@ class Answering:
 
 
 def pauses(service: Service) -> dict[float, float]:
-    """What the service itself says of its pauses: how many were at most so long (s), by that bound."""
-    found: dict[float, float] = {}
-    for (name, *labels), value in service.metrics().items():
-        if name == f"{_PAUSE}_bucket":
-            bound = max(float(label) for label in labels if _is_number(label))
-            found[bound] = found.get(bound, 0.0) + value
-    return found
+    """What the service itself says of its event loop's pauses: how many were at most so long (s), by that bound."""
+    return {
+        float(labels[1]): value
+        for (name, *labels), value in service.metrics().items()
+        if name == f"{_PAUSE}_bucket" and labels[0] == "loop"
+    }
 
 
 def pause_figures(before: dict[float, float], after: dict[float, float]) -> list[Figure]:
-    """Pauses between two looks, by length; none where the service does not tell."""
+    """Pauses between two looks by length, which the service takes every 20 ms, and what the longest did not exceed."""
     counts = [(bound, count - before.get(bound, 0.0)) for bound, count in sorted(after.items())]
-    shorter = [0.0, *(count for _, count in counts)]
+    total = counts[-1][1]
+    longest = next(bound for bound, count in counts if count == total)
+    steps = zip(counts, [0.0, *(count for _, count in counts)], strict=False)
     return [
-        Figure(f"pauses up to {bound:g} s", "pauses", count - less)
-        for (bound, count), less in zip(counts, shorter, strict=False)
+        Figure("no pause over", "ms", 1000 * longest),
+        *(Figure(f"up to {1000 * bound:g} ms", "pauses", count - less) for (bound, count), less in steps),
     ]
-
-
-def _is_number(label: str) -> bool:
-    try:
-        float(label)
-    except ValueError:
-        return False
-    return True

@@ -27,7 +27,8 @@ _RANGE = """
     AND first_seen_at >= fromUnixTimestamp64Nano({since:Int64})
     AND first_seen_at < fromUnixTimestamp64Nano({until:Int64})"""
 _BY_HOUR = f"""
-    SELECT toStartOfHour(first_seen_at) AS hour, count() AS sessions, sum(total_cost) AS cost, sum(error_count) AS errors
+    SELECT toStartOfHour(first_seen_at) AS hour, count() AS sessions, sum(total_cost) AS cost,
+        sum(error_count) AS errors
     {_RANGE}
     GROUP BY hour ORDER BY hour"""
 _BY_USER = f"""

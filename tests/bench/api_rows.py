@@ -36,8 +36,8 @@ _WINDOWS = f"""
     {_SESSIONS}"""
 _TURNS = f"""
     INSERT INTO session_turns (project, session_id, window_id, trace_id, opened_at, first_seen_at, version,
-        root_span_id, root_name, started_at, ended_at, model, span_count, prompt_tokens, completion_tokens, total_tokens, total_cost,
-        llm_call_count, input, output)
+        root_span_id, root_name, started_at, ended_at, model, span_count, prompt_tokens, completion_tokens,
+        total_tokens, total_cost, llm_call_count, input, output)
     SELECT project, session_id, window_id, lower(hex(sipHash128(n, turn))), at, at, n + 1, '0000000000000005',
         'agent step', addSeconds(at, 40 * turn), addSeconds(at, 40 * turn + 10), 'gpt-5-mini', 5,
         cityHash64(n, 2) % 4500, cityHash64(n, 3) % 1000, cityHash64(n, 2) % 4500 + cityHash64(n, 3) % 1000,

@@ -30,6 +30,9 @@ _PROJECTS = 4
 _SMALL = 1_000  # bytes; smaller spans say only what must be said
 _SENTENCES = "where is my order it will arrive on Monday thank you for your patience what does delivery cost"
 _VARIANTS = 4  # templates of one kind, of different text
+_LETTERS = "eeeettttaaaooiinnsshhrrdlucmwfgypbvk"
+_WORDS = 600_000
+_PIECE = 20_000  # bytes
 _SESSION = "conversation-000000000000"
 
 _KINDS = ("LLM", "TOOL", "RETRIEVER", "LLM", "AGENT")
@@ -38,13 +41,13 @@ Moment = tuple[int, int, int, int]
 """When a span ends, its session, its turn, its place in the turn."""
 
 
-def records(case: Case, begin: int, *, roots_only: bool = False) -> Iterator[bytes]:
+def records(case: Case, begin: int, *, roots_only: bool = False, own_texts: bool = False) -> Iterator[bytes]:
     """Values for the spans topic, in the order of export; all of them hold exactly `case.spans` spans.
 
-    `roots_only`: no other span names its session.
+    `roots_only`: no other span names its session. `own_texts`: no two spans have the same input and output.
     """
     random = Random(case.span_bytes)
-    requests = Requests(case.span_bytes, roots_only=roots_only, random=random)
+    requests = Requests(case.span_bytes, roots_only=roots_only, own_texts=own_texts, random=random)
     moments = iter(_moments(case, random, begin))
     while batch := list(islice(moments, case.record_spans)):
         yield requests.of(batch)
@@ -74,6 +77,7 @@ class Requests:
         *,
         text: int | None = None,
         roots_only: bool = False,
+        own_texts: bool = False,
         random: Random | None = None,
     ) -> None:
         random = random or Random(span_bytes)
@@ -85,6 +89,7 @@ class Requests:
                     del template.attributes[0]
             is_root = place == TURN_SPANS - 1
             self._makers.append([span_maker(template, _SESSION, is_root=is_root) for template in templates])
+        self._prose = _prose() if own_texts else b""
         self._heads = [ResourceHead(_resource(number)) for number in range(_PROJECTS)]
 
     def of(self, batch: Iterable[Moment]) -> bytes:
@@ -98,9 +103,22 @@ class Requests:
                 end - (_ROOT_LENGTH if place == TURN_SPANS - 1 else _STEP_LENGTH),
                 end,
                 session_id(session).encode(),
+                self._text(session, turn * TURN_SPANS + place) if self._prose else None,
             )
             by_project[session % _PROJECTS].append(made)
         return b"".join(self._heads[number].request(spans) for number, spans in by_project.items())
+
+    def _text(self, session: int, number: int) -> bytes:
+        """Another piece of prose for each span."""
+        start = (session * 7_919 + number * 104_729) % (len(self._prose) - _PIECE)
+        return self._prose[start : start + _PIECE]
+
+
+def _prose() -> bytes:
+    """A few megabytes of 2,000 words in no order: it packs about as well as what people write."""
+    random = Random(0)
+    words = ["".join(random.choices(_LETTERS, k=random.randrange(2, 10))) for _ in range(2_000)]
+    return " ".join(random.choices(words, k=_WORDS)).encode()
 
 
 def _moments(case: Case, random: Random, begin: int) -> list[Moment]:

@@ -2,15 +2,22 @@
 
 import os
 import platform
+import re
 import subprocess
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 
+from services.shared import compiled
 from tests.support.processes import REPOSITORY
 
-_PACKAGES = ("spanloom", "protobuf", "confluent-kafka", "aiokafka", "faust-streaming", "msgpack", "orjson")
+_PACKAGES = (
+    *("spanloom", "protobuf", "cython", "confluent-kafka", "aiokafka", "faust-streaming", "msgpack", "orjson"),
+    *("clickhouse-connect", "chdb-core"),
+)
+_POM = REPOSITORY / "tests" / "support" / "kafka" / "pom.xml"
 
 
 def description() -> dict[str, str]:
@@ -20,8 +27,11 @@ def description() -> dict[str, str]:
         "load before": " ".join(f"{each:.1f}" for each in os.getloadavg()),
         "system": platform.platform(),
         "Python": platform.python_version(),
+        "hot path": compiled.check(),
         **{name: version(name) for name in _PACKAGES},
+        "Apache Kafka": _kafka_version(),
         "commit": _commit(),
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",  # noqa: TID251 - when it was measured
     }
 
 
@@ -31,6 +41,11 @@ def _model() -> str:
         if name.strip() == "model name":
             return value.strip()
     return platform.processor() or platform.machine()
+
+
+def _kafka_version() -> str:
+    found = re.search(r"<artifactId>kafka_[0-9.]+</artifactId>\s*<version>([^<]+)", _POM.read_text())
+    return found[1] if found else "unknown"
 
 
 def _commit() -> str:

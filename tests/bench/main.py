@@ -15,7 +15,7 @@ from tests.bench.results import CaseResult, PartResult, Results
 from tests.bench.site import Site, site
 
 _QUICK_SECONDS = 75.0  # no case of a quick run begins later; one takes up to half a minute where others are at work
-_EPILOG = "parts:\n" + "\n".join(f"  {name:9} {part.title}" for name, part in PARTS.items()) + page.ADVICE
+_EPILOG = "parts:\n" + "\n".join(f"  {name:9} {part.title}" for name, part in PARTS.items()) + f"\n{page.ADVICE}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

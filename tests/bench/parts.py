@@ -73,8 +73,8 @@ take. Recovery is what a start takes more than that of a worker without sessions
 A real `spanloom sink` reads a topic of 4 partitions that was filled before it started and writes into ClickHouse (chDB
 behind its HTTP protocol, in a process of its own, statements one after another). CPU is that of the sink's process
 between 20 % of the rows and the last one, ClickHouse apart. A rollup is a window with two turns, which is a row in each
-of two tables of windows and two of turns. Sizes in ClickHouse are on disk, after merges; texts repeat here more than
-people do.""",
+of two tables of windows and two rows of turns. Sizes in ClickHouse are on disk, after merges; each span has texts of
+its own, words in no order; rollups repeat theirs.""",
         lambda options: sinks.cases(options.site, quick=options.quick),
         needs_kafka=True,
         is_quick=True,

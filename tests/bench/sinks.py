@@ -46,7 +46,7 @@ def cases(site: Site, *, quick: bool) -> Iterator[Measurement]:
 def _spans(site: Site, name: str, case: Case) -> list[Figure]:
     with ExitStack() as stack:
         installation = stack.enter_context(site.installation(name))
-        installation.fill(records(case, begin()))
+        installation.fill(records(case, begin(), own_texts=True))
         run = _Run(stack, installation)
         first, last = run.until(case.spans, "span-sink", "spans")
         yardstick = parse_of_topic(installation.bootstrap, installation.spans_topic, installation.partitions)

@@ -10,11 +10,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.support.otlp import resource_spans
 
-SpanMaker = Callable[[bytes, bytes, bytes, int, int, bytes], bytes]
-"""Trace id, span id, parent, start, end, session to one span with its frame, a part of `ScopeSpans`."""
+SpanMaker = Callable[[bytes, bytes, bytes, int, int, bytes, bytes | None], bytes]
+"""Trace id, span id, parent, start, end, session and text to one span with its frame, a part of `ScopeSpans`."""
 
 _TRACE, _SPAN, _PARENT = b"\xf1" * 16, b"\xf2" * 8, b"\xf3" * 8
 _START, _END = b"\xf4" * 8, b"\xf5" * 8
+_TEXTS = frozenset({"input.value", "output.value"})
 _SPAN_OF_SCOPE = b"\x12"  # ScopeSpans.spans
 _SCOPE_OF_RESOURCE = b"\x12"  # ResourceSpans.scope_spans
 _RESOURCE_OF_REQUEST = b"\x0a"  # TracesData.resource_spans
@@ -23,7 +24,8 @@ _RESOURCE_OF_REQUEST = b"\x0a"  # TracesData.resource_spans
 def span_maker(template: Span, session: str, *, is_root: bool) -> SpanMaker:
     """Makes spans like `template`. A root ignores the parent; a template without `session` ignores the session.
 
-    `session` is the placeholder in the template's attributes, as long as what replaces it.
+    `session` is the placeholder in the template's attributes, as long as what replaces it. A text replaces input and
+    output, of which it has the first bytes; without one they are the template's.
     """
     span = Span()
     span.CopyFrom(template)
@@ -37,9 +39,12 @@ def span_maker(template: Span, session: str, *, is_root: bool) -> SpanMaker:
     before_end, data = _cut(data, _END)
     names_session = session.encode() in data
     before_session, rest = _cut(data, session.encode()) if names_session else (b"", data)
+    around = _around_texts(rest, template)
     empty = b""
 
-    def make(trace_id: bytes, span_id: bytes, parent: bytes, start: int, end: int, session: bytes) -> bytes:
+    def make(
+        trace_id: bytes, span_id: bytes, parent: bytes, start: int, end: int, session: bytes, text: bytes | None = None
+    ) -> bytes:
         return empty.join(
             (
                 before_trace,
@@ -54,11 +59,22 @@ def span_maker(template: Span, session: str, *, is_root: bool) -> SpanMaker:
                 end.to_bytes(8, "little"),
                 before_session,
                 session if names_session else empty,
-                rest,
+                rest if text is None else b"".join(before + text[:length] for before, length in around),
             )
         )
 
     return make
+
+
+def _around_texts(data: bytes, template: Span) -> list[tuple[bytes, int]]:
+    """What stands before each text of the template, with the length of the text, and what stands after the last."""
+    around = []
+    for item in template.attributes:
+        if item.key in _TEXTS:
+            text = item.value.string_value.encode()
+            before, data = _cut(data, text)
+            around.append((before, len(text)))
+    return [*around, (data, 0)]
 
 
 class ResourceHead:

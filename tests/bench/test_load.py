@@ -55,6 +55,13 @@ def test_spans_name_their_session_on_roots_alone_where_that_is_asked_for() -> No
     assert [span.attributes[0].key == "session.id" for span in spans] == [False, False, False, False, True]
 
 
+def test_texts_of_its_own_leave_a_span_as_large_as_it_was() -> None:
+    moments = [(T0, number, 0, place) for number in range(50) for place in range(5)]
+    same, own = (_spans(Requests(2_600, own_texts=own).of(moments)) for own in (False, True))
+    assert [span.ByteSize() for span in own] == [span.ByteSize() for span in same]
+    assert len({span.attributes[-1].value.string_value for span in own}) == len(own)
+
+
 @pytest.mark.parametrize("length", [0, 100, 1_000])
 def test_texts_are_as_long_as_asked_for(length: int) -> None:
     (span,) = _spans(Requests(500, text=length).of([(T0, 1, 0, 4)]))
