@@ -7,8 +7,8 @@ nothing is garbage yet. That took a fifth of the worker's CPU, in pauses of up t
 import asyncio
 import gc
 
-YOUNG = 10.0
-"""Seconds between two looks at what is new. Little of it is in cycles: some megabytes wait so long at the most."""
+YOUNG = 60.0
+"""Seconds between two looks at what is new. About ten objects a second are garbage in cycles, those of connections."""
 
 _LOOKS_UNTIL_ALL = 60
 

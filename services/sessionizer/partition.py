@@ -20,6 +20,9 @@ _OF_A_PARTITION = (
 BACKLOG_LIMIT = 16 << 20
 """Bytes waiting for a checkpoint above which it comes early, so that memory stays bounded."""
 
+_SLOW_LIMIT = 4 << 20
+_BEARABLE = 0.1  # seconds of one flush, in which nothing else of the process goes on
+
 
 class Partition:
     """Used by one task at a time. `position` is the next offset to fold."""
@@ -39,6 +42,7 @@ class Partition:
         self._stage_name, self._writer, self._clock, self._telemetry = stage_name, writer, clock, telemetry
         self._committed = position
         self._checkpointed = clock.monotonic()
+        self._limit = BACKLOG_LIMIT
 
     def fold(self, record: InputRecord) -> bool:
         """Apply the next record. One below the position was applied before and changes nothing.
@@ -55,12 +59,13 @@ class Partition:
     @property
     def is_heavy(self) -> bool:
         """Whether so much waits for the checkpoint that it must not wait for its time."""
-        return self.stage.backlog > BACKLOG_LIMIT
+        return self.stage.backlog > self._limit
 
     async def checkpoint(self, moment: Moment) -> Flush:
         """Make everything since the last checkpoint durable. Any failure raises and is final for this owner."""
-        started, position = self._clock.monotonic(), self.position
+        started, position, backlog = self._clock.monotonic(), self.position, self.stage.backlog
         flush = self.stage.flush(moment)
+        self._learn(backlog, self._clock.monotonic() - started)
         if not flush.is_empty or position != self._committed:
             await self._writer.commit(flush.outputs, flush.changes, position)
             self._committed = position
@@ -71,6 +76,12 @@ class Partition:
         for (metric, label), increment in flush.counts.items():
             self._telemetry.count(metric, *([label] if METRICS[metric].labels else []), by=increment)
         return flush
+
+    def _learn(self, backlog: int, seconds: float) -> None:
+        """Where a flush takes long, because the machine is slow or nothing is compiled, the next one gets less."""
+        if seconds > 0 and backlog > self._limit // 2:
+            bearable = int(backlog * _BEARABLE / seconds)
+            self._limit = min(BACKLOG_LIMIT, max(_SLOW_LIMIT, bearable))
 
     def report(self) -> None:
         """Set the gauges of this partition."""

@@ -4,10 +4,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from services.sessionizer.partition import BACKLOG_LIMIT
 from services.sessionizer.stage import Flush, InputRecord, Moment, Output
 from services.shared.kafka import OutputRecord
 
-HEAVY = 8 << 20
+HEAVY = BACKLOG_LIMIT + 1
 PARTS = 3
 
 
@@ -41,6 +42,7 @@ class EchoStage:
         self.backlog = 0
         self._parts = 0
         self.while_folding: Callable[[], None] = lambda: None
+        self.while_flushing: Callable[[], None] = lambda: None
 
     def restore(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         self.folded += [int(key) for key, _ in entries]
@@ -65,6 +67,7 @@ class EchoStage:
 
     def flush(self, moment: Moment) -> Flush:
         self.moments.append(moment)
+        self.while_flushing()
         outputs, self._waiting, self.backlog = self._waiting, [], 0
         changes = [(b"%d" % offset, b"") for offset in self.folded[-len(outputs) :]] if outputs else []
         counts = {("spanloom_windows_expired_total", ""): 1, ("spanloom_unpriced_calls_total", ""): 1}
@@ -94,7 +97,7 @@ class RecordingWriter:
     ) -> None:
         if self.refuse is not None:
             raise self.refuse
-        self.commits.append(([output.value for output in outputs], position))
+        self.commits.append(([value for _, _, _, value, _ in outputs], position))
 
     async def stop(self) -> None:
         self.stopped = True
