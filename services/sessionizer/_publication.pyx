@@ -6,7 +6,7 @@ equals byte for byte: the order of fields is that of the dataclasses, then numbe
 with its default is left out. It writes only text that has a form in UTF-8: for a lone surrogate it raises the
 `UnicodeEncodeError` that the caller (`publication.edition`) leaves to the definition.
 
-    window_json(key, window), turn_json(turn)
+    rollup_json(key, window, since), window_json(key, window), turn_json(turn)
       └─ _names, _written, ...      one kind of field each, its label included
            └─ _string, _dollars     values
                 └─ Buffer           bytes that grow (`shared/_native.pxd`, `shared/otlp/_json.pxd`)
@@ -32,7 +32,7 @@ from services.shared.otlp._json cimport put_integer, put_json_text
 from operator import itemgetter
 
 from services.sessionizer.engine.said import NAME_BYTES
-from services.shared.records.rollups import dollars
+from services.shared.records.rollups import MAX_RECORD_BYTES, dollars
 
 
 cdef extern from "Python.h":
@@ -50,6 +50,7 @@ cdef enum Sum:
 
 cdef int64_t _PICODOLLARS = 1_000_000_000_000
 cdef Py_ssize_t _NAME_BYTES = NAME_BYTES
+cdef size_t _MAX_RECORD_BYTES = MAX_RECORD_BYTES
 cdef object _writer = itemgetter(1)
 
 
@@ -59,6 +60,29 @@ def window_json(key, Window window not None):
     try:
         reserve(&out, 2048)
         _window(&out, key, window)
+        return PyBytes_FromStringAndSize(<const char*> out.data, out.size)
+    finally:
+        release(&out)
+
+
+def rollup_json(key, Window window not None, int64_t since):
+    """The JSON of a window with its turns that changed after version `since`. None: too large for one record.
+
+    See `rollups.rollup_records`.
+    """
+    cdef Buffer out = Buffer(NULL, 0, 0)
+    cdef bint is_first = True
+    try:
+        reserve(&out, 4096)
+        _window(&out, key, window)
+        out.size -= 1
+        for turn in window.changed_turns(since):
+            _raw(&out, b',"turns":[' if is_first else b",")
+            _turn(&out, turn)
+            is_first = False
+        _raw(&out, b"}" if is_first else b"]}")
+        if out.size > _MAX_RECORD_BYTES:
+            return None
         return PyBytes_FromStringAndSize(<const char*> out.data, out.size)
     finally:
         release(&out)

@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from services.sessionizer.live_feed import LiveWriter
 from services.sessionizer.worker import Worker
 from services.shared.allocator import keep_memory
 from services.shared.clock import SystemClock
@@ -13,21 +11,10 @@ from services.shared.errors import SettingsError
 from services.shared.health import Health
 from services.shared.kafka_topics import ensure_topics, partition_counts, topic_specs
 from services.shared.live import LiveView, lifetime
-from services.shared.model.live import LiveUpdate
 from services.shared.settings import Settings
 from services.shared.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
-
-
-class NoLiveView:
-    """An installation without Redis: readers see sessions when the sink has written them."""
-
-    async def apply(self, updates: Sequence[LiveUpdate]) -> None:
-        """Forget them."""
-
-    def doubt(self, updates: Sequence[LiveUpdate]) -> None:
-        """Nobody reads them."""
 
 
 async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, health: Health) -> None:
@@ -45,12 +32,11 @@ async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, hea
     counts = await partition_counts(settings.kafka_bootstrap, [spec.name for spec in specs])
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        live: LiveWriter = NoLiveView()
+        live: LiveView | None = None  # without Redis readers see sessions when the sink has written them
         if settings.redis_url:
             longest = max(settings.gap, *settings.gap_by_project.values(), 0)
-            view = LiveView(settings.redis_url, clock, lifetime(longest, settings.allowed_lateness))
-            stack.push_async_callback(view.close)
-            live = view
+            live = LiveView(settings.redis_url, clock, lifetime(longest, settings.allowed_lateness))
+            stack.push_async_callback(live.close)
         worker = Worker(settings, settings.kafka_bootstrap, counts, live=live, clock=clock, telemetry=telemetry)
         health.ready = lambda: worker.is_ready
         await worker.run(stop)

@@ -117,8 +117,10 @@ def resolve_definition(settings: Settings, counts: PartitionCounts, epoch: int) 
     return StageDefinition("resolve", topic, build, changelog_topic(settings.app_id, "resolve"))
 
 
-def window_definition(settings: Settings, counts: PartitionCounts, epoch: int) -> StageDefinition:
-    """Facts of one partition of sessions to windows at versions."""
+def window_definition(
+    settings: Settings, counts: PartitionCounts, epoch: int, *, is_watched: bool = False
+) -> StageDefinition:
+    """Facts of one partition of sessions to windows at versions. `is_watched`: there is a live view."""
     policy = Policy(
         gap=settings.gap,
         gap_by_project=settings.gap_by_project,
@@ -136,6 +138,7 @@ def window_definition(settings: Settings, counts: PartitionCounts, epoch: int) -
             rollups_topic=settings.rollups_topic,
             rollups_partitions=counts[settings.rollups_topic],
             epoch=epoch,
+            is_watched=is_watched,
         )
 
     changelog = changelog_topic(settings.app_id, "window")

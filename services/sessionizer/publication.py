@@ -1,6 +1,7 @@
 """Windows and turns of the engine as the rollups that others read."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from services.sessionizer.engine import usage
@@ -32,6 +33,20 @@ class Edition(NamedTuple):
     def since(self, version: int) -> list[tuple[Turn, bytes]]:
         """The turns that changed after a later version."""
         return [(turn, data) for turn, data in self.turns if turn.version > version]
+
+    def records(self, since: int) -> list[bytes]:
+        """The values of the records that publish the window with the turns that changed after a later version."""
+        return rollups.rollup_records(self.totals, [data for _, data in self.since(since)])
+
+
+def rollup(key: SessionKey, window: Window, since: int) -> list[bytes]:
+    """The values of the records that publish the window with the turns that changed after version `since`."""
+    if _IS_COMPILED:
+        with suppress(UnicodeEncodeError):  # a lone surrogate
+            value = _publication.rollup_json(key, window, since)
+            if value is not None:
+                return [value]
+    return edition(key, window, since).records(since)
 
 
 def edition(key: SessionKey, window: Window, since: int) -> Edition:

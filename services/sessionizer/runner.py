@@ -56,7 +56,7 @@ class StageRunner:
         take_over: TakeOver,
         *,
         checkpoint_interval: float,
-        live: LiveFeed,
+        live: LiveFeed | None,
         passed: Passed,
         clock: Clock,
         telemetry: Telemetry,
@@ -141,7 +141,7 @@ class StageRunner:
         moment = Moment(self._looked_at, self._source.caught_up(partition.number), drain)
         flush = await partition.checkpoint(moment)
         self._passed(partition.number, partition.position)
-        if flush.live:
+        if flush.live and self._live is not None:
             self._live(flush.live)
 
     async def pause(self) -> None:

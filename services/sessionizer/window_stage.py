@@ -7,7 +7,7 @@ Position, version and time are those of every stage with states (`keyed_stage.py
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from services.sessionizer import publication
 from services.sessionizer.engine.policy import Policy
@@ -40,14 +40,19 @@ def window_stage(
     rollups_topic: str,
     rollups_partitions: int,
     epoch: int = 1,
+    is_watched: bool = False,
     max_identities: int = MAX_IDENTITIES,
     swept_windows: int = SWEPT_WINDOWS,
 ) -> KeyedStage[SpansRecord]:
-    """The stage of one partition. `fold` raises what `session_spans.decode` raises for a record that is not ours."""
+    """The stage of one partition. `fold` raises what `session_spans.decode` raises for a record that is not ours.
+
+    `is_watched`: there is a live view to be told of every change (`Flush.live`).
+    """
     windows = Windows(
         policy,
         topic=rollups_topic,
         partition=partition % rollups_partitions,
+        is_watched=is_watched,
         max_identities=max_identities,
         swept_windows=swept_windows,
     )
@@ -57,8 +62,17 @@ def window_stage(
 class Windows:
     """The windows of one partition. See `KeyedStates` for the contract of each method."""
 
-    def __init__(self, policy: Policy, *, topic: str, partition: int, max_identities: int, swept_windows: int) -> None:
-        self._policy, self._topic, self._partition = policy, topic, partition
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        topic: str,
+        partition: int,
+        is_watched: bool,
+        max_identities: int,
+        swept_windows: int,
+    ) -> None:
+        self._policy, self._topic, self._partition, self._is_watched = policy, topic, partition, is_watched
         self._max_identities, self._swept_windows = max_identities, swept_windows
         self._table = SessionTable()
         self._swept_last: list[WindowName] = []  # due in this sweep, of sessions that its record will change
@@ -122,8 +136,9 @@ class Windows:
             key, version = session.key, at.version
             turns = [publication.turn_deletion(key, window, turn.trace_id, version) for turn in window.turns.all()]
             retraction = rollups.window_json(publication.retraction(key, window, version))
-            self._publish(session, [rollups.turn_json(turn) for turn in turns], retraction)
-            self._retracted.setdefault(session.name, {})[window.id.hex()] = retraction
+            self._publish(session, rollups.rollup_records(retraction, [rollups.turn_json(turn) for turn in turns]))
+            if self._is_watched:
+                self._retracted.setdefault(session.name, {})[window.id.hex()] = retraction
         self._leave(session, window)
 
     def _close_or_open(self, window: Window, at: Instant) -> None:
@@ -169,14 +184,14 @@ class Windows:
     def _expire(self, session: Session, window: Window, watermark: int) -> None:
         """The window has left its session for good: publish what is not published of it, delete its state."""
         if window.version != window.emitted:
-            self._emit(session, window, publication.edition(session.key, window, window.emitted), watermark)
+            self._emit(session, window, publication.rollup(session.key, window, window.emitted), watermark)
         self._leave(session, window)
         self._counts["spanloom_windows_expired_total", ""] += 1
 
     def _leave(self, session: Session, window: Window) -> None:
         """The window is held no longer."""
         self._table.remove(session, window)
-        if window.shown != NEVER:
+        if self._is_watched and window.shown != NEVER:
             self._removed.setdefault(session.name, []).append(window)
 
     def _file(self, session: Session, window: Window) -> None:
@@ -195,20 +210,32 @@ class Windows:
     def flush(self, moment: Moment, time: PartitionTime) -> Flush:
         for session_name in self._table.unsent() if moment.drain else ():
             self._table.session(session_name)
-        updates = [self._publish_changes(session, moment, time.watermark) for session in self._table.used]
+        live: list[LiveUpdate] = []
+        for session in self._table.used:
+            if self._is_watched:
+                live += self._show_changes(session, moment, time.watermark)
+            else:
+                for window in session.windows:
+                    if self._is_due(window, moment, time.watermark):
+                        records = publication.rollup(session.key, window, window.emitted)
+                        self._emit(session, window, records, time.watermark)
         changes = self._table.store(self._policy.snapshot_interval)
-        flush = Flush(self._outputs, changes, [update for update in updates if update], self._counts)
+        flush = Flush(self._outputs, changes, live, self._counts)
         self._removed, self._retracted = {}, {}
         self._outputs, self._counts, self._backlog = [], Counter(), 0
         return flush
 
-    def _publish_changes(self, session: Session, moment: Moment, watermark: int) -> LiveUpdate | None:
-        """Publish the windows that are due. Returns what the live view has not been shown yet, if anything."""
+    def _is_due(self, window: Window, moment: Moment, watermark: int) -> bool:
+        """Whether something of it must be published now."""
+        return window.version != window.emitted and (
+            moment.drain or window.is_due(watermark, self._policy.snapshot_interval)
+        )
+
+    def _show_changes(self, session: Session, moment: Moment, watermark: int) -> Iterator[LiveUpdate]:
+        """Publish the windows that are due, and tell the live view what it has not been shown yet, if anything."""
         windows, turns = self._retracted.pop(session.name, {}), dict[str, bytes]()
         for window in session.windows:
-            is_due = window.is_due(watermark, self._policy.snapshot_interval) or (
-                moment.drain and window.version != window.emitted
-            )
+            is_due = self._is_due(window, moment, watermark)
             is_news = window.version != window.shown
             if is_due or is_news:
                 known = min(window.emitted if is_due else window.shown, window.shown if is_news else window.emitted)
@@ -219,21 +246,19 @@ class Windows:
                     turns |= {f"{id_}/{turn.trace_id.hex()}": data for turn, data in edition.since(window.shown)}
                     window.shown, window.is_stored = window.version, False
                 if is_due:
-                    self._emit(session, window, edition, watermark)
-            self._file(session, window)
+                    self._emit(session, window, edition.records(window.emitted), watermark)
         gone = self._removed.pop(session.name, [])
-        if not windows and not gone:
-            return None
-        first_seen_at = min(window.first_seen_at for window in [*session.windows, *gone])
-        removed = tuple(window.id.hex() for window in gone)
-        return LiveUpdate(*session.key, first_seen_at, windows, turns, removed)
+        if windows or gone:
+            first_seen_at = min(window.first_seen_at for window in [*session.windows, *gone])
+            removed = tuple(window.id.hex() for window in gone)
+            yield LiveUpdate(*session.key, first_seen_at, windows, turns, removed)
 
-    def _emit(self, session: Session, window: Window, edition: publication.Edition, watermark: int) -> None:
-        """A rollup: the totals, with the turns that changed since the last one."""
-        self._publish(session, [data for _, data in edition.since(window.emitted)], edition.totals)
+    def _emit(self, session: Session, window: Window, records: list[bytes], watermark: int) -> None:
+        """Publish a rollup: the totals, with the turns that changed since the last one."""
+        self._publish(session, records)
         window.emitted, window.emitted_at = window.version, watermark
         window.is_owed = window.is_stored = False
 
-    def _publish(self, session: Session, turns: list[bytes], totals: bytes) -> None:
-        for value in rollups.rollup_records(totals, turns):
+    def _publish(self, session: Session, records: list[bytes]) -> None:
+        for value in records:
             self._outputs.append(Output(self._topic, self._partition, session.name, value))

@@ -62,14 +62,14 @@ class Worker:
         bootstrap: str,
         counts: PartitionCounts,
         *,
-        live: LiveWriter,
+        live: LiveWriter | None,
         clock: Clock,
         telemetry: Telemetry,
         embedded: EmbeddedLog | None = None,
     ) -> None:
         self._settings, self._bootstrap, self._counts = settings, bootstrap, counts
         self._clock, self._telemetry, self._embedded = clock, telemetry, embedded
-        self._feed = LiveFeed(live, telemetry)
+        self._feed = None if live is None else LiveFeed(live, telemetry)
         self._loops: list[asyncio.Future[None]] = []
         self._states: SavedStates = {}
         self._joining: asyncio.Future[None] | None = None
@@ -77,7 +77,12 @@ class Worker:
         definitions = [
             route_definition(settings, counts),
             resolve_definition(settings, counts, embedded.epoch if embedded else settings.resolve_epoch),
-            window_definition(settings, counts, embedded.epoch if embedded else settings.epoch),
+            window_definition(
+                settings,
+                counts,
+                embedded.epoch if embedded else settings.epoch,
+                is_watched=live is not None,
+            ),
         ]
         self._stages = {each.topic: self._runner(each) for each in definitions if each is not None}
         self._app = MembershipApp(
@@ -106,7 +111,9 @@ class Worker:
         # Joining ends when the states are read back; a stop does not wait for that.
         self._joining = asyncio.ensure_future(self._app.start())
         self._loops = [asyncio.ensure_future(stage.run()) for stage in self._stages.values()]
-        self._loops += [asyncio.ensure_future(self._feed.run()), asyncio.ensure_future(collect_rarely())]
+        self._loops.append(asyncio.ensure_future(collect_rarely()))
+        if self._feed is not None:
+            self._loops.append(asyncio.ensure_future(self._feed.run()))
         stopped, crashed = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._app.crash_heard())
         ends: set[asyncio.Future[Any]] = {stopped, crashed, self._app.failed, *self._loops}
         done, _ = await asyncio.wait({self._joining, *ends}, return_when=asyncio.FIRST_COMPLETED)
@@ -134,7 +141,8 @@ class Worker:
         """Last checkpoints of what still runs, leave the group, give back the states of all stages if embedded."""
         for topic in self._stages:
             await self.drain_stage(topic)
-        await self._feed.drained()
+        if self._feed is not None:
+            await self._feed.drained()
         for loop in self._loops:
             loop.cancel()
         if self._joining is not None:
@@ -163,7 +171,7 @@ class Worker:
             fetcher,
             take_over,
             checkpoint_interval=self._settings.checkpoint_interval / _SECOND,
-            live=self._feed.put,
+            live=None if self._feed is None else self._feed.put,
             passed=passed,
             clock=self._clock,
             telemetry=self._telemetry,

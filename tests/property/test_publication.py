@@ -14,6 +14,7 @@ from services.shared.model.rollup import CloseReason
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import Dimensions, ModelCall
 from services.shared.records.rollup_fields import turn_from_json, window_from_json
+from services.shared.records.rollups import MAX_RECORD_BYTES
 from tests.property.profile import streams
 from tests.support.spans import SECOND, T0, facts
 
@@ -89,6 +90,7 @@ def test_a_window_is_written_as_it_is_defined_and_read_back(
     key = SessionKey(project, session_id)
     written = publication.edition(key, window, since)
     assert written == publication.plain_edition(key, window, since)
+    assert publication.rollup(key, window, since) == written.records(since)
     totals = publication.window_rollup(key, window)
     if totals.usage.prompt_tokens < 2**63:
         assert window_from_json(written.totals) == totals
@@ -100,6 +102,7 @@ def test_a_window_is_written_as_it_is_defined_and_read_back(
 def edition_of(window: Window) -> publication.Edition:
     edition = publication.edition(_KEY, window, -1)
     assert edition == publication.plain_edition(_KEY, window, -1)
+    assert publication.rollup(_KEY, window, -1) == edition.records(-1)
     return edition
 
 
@@ -133,6 +136,16 @@ def test_a_turn_that_says_many_things_is_written_as_it_is_defined(count: int) ->
     assert 0 < len(users) <= count
 
 
+def test_a_rollup_that_is_too_large_for_one_record_is_cut_as_it_is_defined() -> None:
+    window = window_of()
+    for trace in range(1, 200):
+        window.add(facts(trace, 1, T0, T0, input="\x01" * 1024), None, 1)
+    window.settle()
+    records = edition_of(window).records(-1)
+    assert len(records) > 1
+    assert max(map(len, records)) <= MAX_RECORD_BYTES
+
+
 def test_costs_over_64_bits_are_written_exactly() -> None:
     call = ModelCall("gpt", 1, 1, 2, total_cost=_DEAR - 1, prompt_cost=2**63, completion_cost=2**63 - 1)
     edition = edition_of(window_of(*[Dimensions()] * 9, call=call, parent=77))
@@ -143,6 +156,6 @@ def test_costs_over_64_bits_are_written_exactly() -> None:
 
 def test_a_lone_surrogate_is_refused_by_both() -> None:
     window = window_of(Dimensions(), input="\ud800")
-    for edition in (publication.edition, publication.plain_edition):
+    for write in (publication.edition, publication.plain_edition, publication.rollup):
         with pytest.raises(TypeError, match="surrogates not allowed"):
-            edition(_KEY, window, -1)
+            write(_KEY, window, -1)

@@ -145,6 +145,7 @@ class StageRun:
             rollups_topic=TOPIC,
             rollups_partitions=PARTITIONS,
             epoch=self.epoch,
+            is_watched=True,
             max_identities=self.max_identities,
             swept_windows=self.swept_windows,
         )

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Collection
 
 from services.sessionizer import partition, runner
-from services.sessionizer.main import NoLiveView
 from services.sessionizer.runner import StageRunner
 from services.sessionizer.worker import Worker
 from services.shared import kafka
@@ -55,7 +54,7 @@ def stages(settings: Settings, counts: dict[str, int]) -> dict[str, StageRunner]
         settings,
         settings.kafka_bootstrap,
         counts,
-        live=NoLiveView(),
+        live=None,
         clock=SystemClock(),
         telemetry=Telemetry(),
     )

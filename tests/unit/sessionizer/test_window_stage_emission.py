@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from services.sessionizer.engine.policy import Policy
-from services.sessionizer.stage import Flush, InputRecord, Moment
+from services.sessionizer.stage import Flush, InputRecord, Moment, Output
 from services.sessionizer.window_stage import window_stage
 from services.shared.model.session_key import SessionKey
 from services.shared.records import rollups
@@ -43,6 +43,25 @@ def test_turns_that_are_too_many_for_that_record_are_written_before_it() -> None
     assert [record["type"] for record in records] == ["turns", "turns", "window"]
     assert "turns" not in records[-1]
     assert sum(len(record["turns"]) for record in records[:-1]) == records[-1]["turn_count"] == 100
+
+
+def test_without_a_live_view_the_same_is_published_and_nothing_is_told() -> None:
+    groups = [SpanGroup(KEY, T0, (span(trace, trace * GAP),)) for trace in (1, 5, 3, 4, 9)]  # the fourth joins two
+    values = [encode_spans([group]) for group in groups]
+
+    def outputs(*, is_watched: bool) -> list[Output]:
+        stage = window_stage(POLICY, partition=0, rollups_topic="r", rollups_partitions=1, is_watched=is_watched)
+        found: list[Output] = []
+        for offset, value in enumerate(values):
+            stage.fold(InputRecord(offset, T0, None, value))
+            flush = stage.flush(Moment(T0, caught_up=False))
+            assert bool(flush.live) is is_watched
+            found += flush.outputs
+        return found
+
+    published = outputs(is_watched=True)
+    assert outputs(is_watched=False) == published
+    assert [rollups.decode(output.value).get("is_deleted", False) for output in published].count(True) == 1
 
 
 def test_nothing_new_is_nothing_to_flush() -> None:
