@@ -17,6 +17,15 @@ cdef enum:
     DECIMAL_LARGE = 2  # a number of more than 63 bits
 
 
+cdef extern from *:
+    """
+    static const uint64_t spanloom_units[13] = {
+        1ULL, 10ULL, 100ULL, 1000ULL, 10000ULL, 100000ULL, 1000000ULL, 10000000ULL, 100000000ULL, 1000000000ULL,
+        10000000000ULL, 100000000000ULL, 1000000000000ULL};
+    """
+    const uint64_t UNITS "spanloom_units"[13]
+
+
 cdef inline int scaled(double number, int places, int digits, bint rounds, int64_t* found) except -1:
     """`number` times 10**`places`, half to even where it `rounds`, else cut.
 
@@ -25,6 +34,7 @@ cdef inline int scaled(double number, int places, int digits, bint rounds, int64
     cdef char* text
     cdef char* at
     cdef uint64_t whole = 0, unit = 1, rest
+    cdef double near
     cdef int exponent = 0, sign = 1, more = 0, count = 0
     cdef bint is_behind = False
     if not number >= 0 or number > 1e300:  # not a number, too
@@ -32,6 +42,25 @@ cdef inline int scaled(double number, int places, int digits, bint rounds, int64
     if number == 0:
         found[0] = 0
         return DECIMAL_FOUND
+    if number < 256 and places <= 12:
+        # Close enough to a whole number, or far enough from where it would be rounded otherwise: `near` is off by
+        # 0.05 at most. A decimal of up to 15 digits that this double is nearest to is the one that Python shows.
+        unit = UNITS[places]
+        near = number * <double>unit
+        whole = <uint64_t>near
+        if rounds:
+            if near - <double>whole < 0.25 or near - <double>whole > 0.75:
+                found[0] = <int64_t>(near + 0.5)
+                return DECIMAL_FOUND
+        elif 0.25 < near - <double>whole < 0.75:
+            found[0] = <int64_t>whole
+            return DECIMAL_FOUND
+        else:
+            whole = <uint64_t>(near + 0.5)
+            if <double>whole / <double>unit == number:
+                found[0] = <int64_t>whole
+                return DECIMAL_FOUND
+        whole, unit = 0, 1
     text = PyOS_double_to_string(number, c'r', 0, 0, NULL)
     at = text
     while at[0]:

@@ -5,7 +5,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int16_t, int32_t, int8_t, uint8_t, uint32_t, uint64_t
 
 from services.shared.otlp._memo cimport Memo
-from services.shared.otlp._wire cimport Attribute, Slice
+from services.shared.otlp._wire cimport Attribute, Slice, Value
 from services.shared.records._packed cimport Buffer
 
 cdef enum:
@@ -14,6 +14,8 @@ cdef enum:
     OF_WHAT = 2  # kind, model, provider, tool
     OF_PYTHON = 4  # spans that have it are read in Python
     OF_INDEX = 8  # part of a list of messages in indexed form
+    OF_USER = 16  # with OF_WHO: the user, and nothing else of who
+    OF_CONVERSATION = 32  # likewise
 
     # How a number is read.
     AS_COUNT = 0
@@ -42,6 +44,7 @@ cdef struct Key:
     int8_t reading
     int16_t number_rank
     int16_t session_rank  # or -1
+    int16_t who_rank  # of a user, of a conversation
     int8_t text  # 1: input, 2: output, else 0
     bint is_plain_text
     int16_t text_rank
@@ -50,8 +53,7 @@ cdef struct Key:
 
 
 cdef struct Session:
-    PyObject* key
-    PyObject* names  # project and session id, packed
+    Slice names  # project and session id, packed
     uint64_t hash  # its partition is the rest of a division
     uint64_t scan  # of which the next two tell
     int32_t group
@@ -67,7 +69,8 @@ cdef struct Candidate:
 
 cdef struct Resource:
     PyObject* view
-    PyObject* project  # packed
+    PyObject* project
+    PyObject* packed_project
     uint32_t id
     bint is_python  # its spans are read in Python
     bint is_cache_apart
@@ -76,6 +79,9 @@ cdef struct Resource:
 
 cdef struct Who:
     PyObject* dimensions  # packed
+    PyObject* between  # of these, all but user and conversation
+    PyObject* user
+    PyObject* conversation
     bint is_cut
 
 
@@ -97,7 +103,6 @@ cdef class Meanings:
     cdef dict source_places
     cdef uint64_t seed
     cdef list kept
-    cdef dict sessions
     cdef size_t spent
     cdef uint32_t ids
     cdef uint32_t key_count
@@ -107,12 +112,17 @@ cdef class Meanings:
     cdef Memo candidates
     cdef Memo whos
     cdef Memo whats
-    cdef Memo session_memory
+    cdef Memo sessions
+    cdef list session_paths
     cdef Buffer scratch
+    cdef Buffer names
 
     cdef int _forget(self) noexcept
     cdef int _use(self, Key* key, object slot, object rank, object detail) except -1
     cdef bint _fill(self, Candidate* candidate, object sourced, object notes) except -1
+    cdef Session* _session(self, const uint8_t* project, size_t size, Slice id) except NULL
+    cdef Who* _who(self, Resource* resource, Attribute** attributes, size_t count) except NULL
+    cdef bytes _composed(self, Resource* resource, Attribute** attributes, Key** keys, size_t count, bint* is_cut)
     cdef object _read(self, Resource* resource, Attribute** attributes, size_t count)
     cdef uint64_t _fields(self, Resource* resource, Attribute** attributes, size_t count) except? 0
     cdef int _scratch(self, const uint8_t* data, size_t size) except -1
@@ -124,8 +134,9 @@ cdef class Meanings:
     cdef Key* key(self, Slice name) except NULL
     cdef int scope(self, Slice raw) except -2
     cdef int resource(self, Slice raw, Resource** found) except -2
-    cdef Session* session_of(self, object key) except NULL
+    cdef Session* session_of(self, str project, str session_id) except NULL
+    cdef Session* session(self, Resource* resource, Slice session_id) except NULL
     cdef int source_of(self, str attribute) except -1
-    cdef Candidate* candidate(self, Resource* resource, int rank, Slice raw) except? NULL
-    cdef Who* who(self, Resource* resource, Attribute** attributes, size_t count) except NULL
+    cdef Candidate* candidate(self, Resource* resource, int rank, const Value* value) except? NULL
+    cdef Who* who(self, Resource* resource, Attribute** attributes, Key** keys, size_t count) except NULL
     cdef What* what(self, Resource* resource, Attribute** attributes, size_t count) except NULL

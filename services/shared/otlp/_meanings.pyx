@@ -14,13 +14,16 @@ from. Everything is forgotten when it has grown too large, between two records.
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdio cimport snprintf
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memchr, memcpy
 
+from services.shared.otlp._blake2b cimport blake2b_8
 from services.shared.otlp._memo cimport Memo, memo_add, memo_clear, memo_find, memo_hash
-from services.shared.otlp._wire cimport Attribute, Slice
-from services.shared.records._packed cimport Buffer, reserve
+from services.shared.otlp._wire cimport STRING_VALUE, Attribute, Slice, Value
+from services.shared.records._packed cimport HEAD_BYTES, Buffer, append, put_text, reserve
 
 from collections import Counter
 
@@ -30,17 +33,24 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMes
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from services.shared.model.outcome import Note
-from services.shared.otlp import messages, numbers, plan
+from services.shared.model.session_key import MAX_ID_LENGTH
+from services.shared.otlp import dimensions, messages, numbers, plan
 from services.shared.otlp.model_call import is_claude, span_kind
 from services.shared.otlp.plan import plans_for, read_attributes
 from services.shared.otlp.resource_view import ResourceView
 from services.shared.otlp.span_kind import MODEL_CALLS, Kind
-from services.shared.records.packed import pack
+from services.shared.records.packed import array_of, pack
 from services.shared.records.session_spans import pack_dimensions
 
 cdef size_t MOST_BYTES = 8 << 20  # remembered
-cdef size_t ANSWER_BYTES = 400  # of an answer, about, besides the bytes that it follows from
+cdef size_t ANSWER_BYTES = 200  # of an answer, about, besides the bytes that it follows from
+cdef size_t PYTHON_BYTES = 1_000  # of what Python remembers of it
+cdef size_t MOST_PLAIN = dimensions.MAX_KEY_LENGTH
+assert MOST_PLAIN == MAX_ID_LENGTH
 cdef uint32_t MOST_NAMES = 16_384
+cdef enum:
+    DIGITS = 24
+    QUOTE = 0x22
 
 cdef dict NOTE_PLACES = {note: place for place, note in enumerate(Note)}
 NUMBERS = (
@@ -80,19 +90,19 @@ cdef class Meanings:
         self.sources = []
         self.source_places = {}
         self.kept = []
-        self.sessions = {}
+        self.session_paths = list(self.plans.session_paths)
         self.seed = <uint64_t>(hash("a seed that differs from process to process") & 0xFFFFFFFFFFFFFFFF)
 
     def __dealloc__(self):
         self._forget()
         free(self.scratch.data)
+        free(self.names.data)
 
     cdef bint forget_if_full(self) except -1:
         """Whether it was: then every `Key` and every answer is gone."""
         if self.spent > MOST_BYTES or self.key_count > MOST_NAMES:
             self._forget()
             self.kept = []
-            self.sessions = {}
             return True
         return False
 
@@ -103,14 +113,14 @@ cdef class Meanings:
         memo_clear(&self.candidates)
         memo_clear(&self.whos)
         memo_clear(&self.whats)
-        memo_clear(&self.session_memory)
+        memo_clear(&self.sessions)
         self.spent = 0
         self.key_count = 0
         return 0
 
     cdef int wear(self) except -1:
         """Python has read a span: what views of resources remember has grown."""
-        self.spent += ANSWER_BYTES
+        self.spent += PYTHON_BYTES
         return 0
 
     # Names
@@ -151,6 +161,11 @@ cdef class Meanings:
 
     cdef int _use(self, Key* key, object slot, object rank, object detail) except -1:
         if slot in WHO:
+            if key.uses & OF_WHO:
+                key.uses &= ~(OF_USER | OF_CONVERSATION)
+            elif detail is dimensions.read_name and slot in (plan.USER, plan.CONVERSATION):
+                key.uses |= OF_USER if slot == plan.USER else OF_CONVERSATION
+                key.who_rank = rank
             key.uses |= OF_WHO
         elif slot in WHAT:
             key.uses |= OF_WHAT
@@ -191,7 +206,9 @@ cdef class Meanings:
             own, notes = view.own
             resource = <Resource*>self._add(&self.resources, hash, raw.data, raw.size, sizeof(Resource))
             resource.view = self._keep(view)
-            resource.project = self._keep(pack(view.project))
+            resource.project = self._keep(view.project)
+            resource.packed_project = self._keep(pack(view.project))
+            self.wear()
             self.ids += 1
             resource.id = self.ids
             resource.is_python = any(view.values[slot] is not None for slot in ONLY_IN_PYTHON)
@@ -201,18 +218,42 @@ cdef class Meanings:
         found[0] = resource
         return 0
 
-    cdef Session* session_of(self, object key) except NULL:
-        """The one `Session` of a `SessionKey`."""
+    cdef Session* session_of(self, str project, str session_id) except NULL:
+        """The one `Session` of a project and a session id."""
+        cdef Slice id
+        cdef bytes encoded = session_id.encode()
+        cdef Py_ssize_t size
+        cdef const char* text = PyUnicode_AsUTF8AndSize(project, &size)
+        id.data, id.size = encoded, len(encoded)
+        return self._session(<const uint8_t*>text, size, id)
+
+    cdef Session* session(self, Resource* resource, Slice session_id) except NULL:
+        """The one of its project and this session id (UTF-8)."""
+        cdef Py_ssize_t size
+        cdef const char* text = PyUnicode_AsUTF8AndSize(<object>resource.project, &size)
+        return self._session(<const uint8_t*>text, size, session_id)
+
+    cdef Session* _session(self, const uint8_t* project, size_t size, Slice id) except NULL:
+        cdef uint8_t* at
+        cdef uint64_t hash
         cdef Session* session
-        address = self.sessions.get(key)
-        if address is not None:
-            return <Session*><size_t>address
-        session = <Session*>self._add(&self.session_memory, len(self.sessions), NULL, 0, sizeof(Session))
-        session.key = self._keep(key)
-        session.names = self._keep(pack(key.project) + pack(key.session_id))
-        session.hash = key.partition(1 << 64)
-        session.scan = 0
-        self.sessions[key] = <size_t>session
+        reserve(&self.names, size + id.size + 2 * HEAD_BYTES)
+        at = put_text(put_text(self.names.data, project, size), id.data, id.size)
+        self.names.size = at - self.names.data
+        hash = memo_hash(self.names.data, self.names.size, self.seed)
+        session = <Session*>memo_find(&self.sessions, hash, self.names.data, self.names.size)
+        if session is NULL:
+            session = <Session*>self._add(
+                &self.sessions, hash, self.names.data, self.names.size, sizeof(Session)
+            )
+            session.names.data, session.names.size = <const uint8_t*>session + sizeof(Session), self.names.size
+            session.scan = 0
+            # As `SessionKey.encode` writes it.
+            reserve(&self.names, 2 * DIGITS + id.size)
+            self.names.size = snprintf(<char*>self.names.data, DIGITS, b"%zu:", size)
+            append(&self.names, project, size)
+            append(&self.names, id.data, id.size)
+            session.hash = blake2b_8(self.names.data, self.names.size)
         return session
 
     cdef int source_of(self, str attribute) except -1:
@@ -223,25 +264,35 @@ cdef class Meanings:
             self.sources.append(attribute)
         return place
 
-    cdef Candidate* candidate(self, Resource* resource, int rank, Slice raw) except? NULL:
+    cdef Candidate* candidate(self, Resource* resource, int rank, const Value* value) except? NULL:
         """What one attribute with a session id says; NULL without an exception: only Python can tell."""
         cdef uint32_t head[2]
         cdef uint64_t hash
         cdef Candidate* found
+        cdef Session* session
         head[0], head[1] = resource.id, rank
         self.scratch.size = 0
         self._scratch(<const uint8_t*>head, sizeof(head))
-        self._scratch(raw.data, raw.size)
+        self._scratch(value.raw.data, value.raw.size)
         hash = memo_hash(self.scratch.data, self.scratch.size, self.seed)
         found = <Candidate*>memo_find(&self.candidates, hash, self.scratch.data, self.scratch.size)
-        if found is NULL:
-            sourced, notes = (<object>resource.view).session_of(rank, AnyValue.FromString(_bytes(raw)))
-            if sum(notes.values()) > MOST_NOTES:
-                return NULL
+        if found is not NULL:
+            return found
+        if is_plain(value) and memchr(value.content.data, 0, value.content.size) is NULL and not self.session_paths[rank]:
+            session = self.session(resource, value.content)
             found = <Candidate*>self._add(
                 &self.candidates, hash, self.scratch.data, self.scratch.size, sizeof(Candidate)
             )
-            self._fill(found, sourced, notes)
+            found.session = session
+            found.source = self.source_of(self.plans.session_names[rank])
+            found.note_count = 0
+            return found
+        sourced, notes = (<object>resource.view).session_of(rank, AnyValue.FromString(_bytes(value.raw)))
+        self.wear()
+        if sum(notes.values()) > MOST_NOTES:
+            return NULL
+        found = <Candidate*>self._add(&self.candidates, hash, self.scratch.data, self.scratch.size, sizeof(Candidate))
+        self._fill(found, sourced, notes)
         return found
 
     cdef bint _fill(self, Candidate* candidate, object sourced, object notes) except -1:
@@ -249,7 +300,7 @@ cdef class Meanings:
         candidate.session = NULL
         candidate.source = candidate.note_count = 0
         if sourced is not None:
-            candidate.session = self.session_of(sourced.key)
+            candidate.session = self.session_of(sourced.key.project, sourced.key.session_id)
             candidate.source = self.source_of(sourced.attribute)
         for note in notes.elements():
             if candidate.note_count == MOST_NOTES:
@@ -260,18 +311,87 @@ cdef class Meanings:
 
     # Who and what
 
-    cdef Who* who(self, Resource* resource, Attribute** attributes, size_t count) except NULL:
+    cdef Who* who(self, Resource* resource, Attribute** attributes, Key** keys, size_t count) except NULL:
         """The dimensions of a span with these attributes, which are all that tell of them, in its order."""
+        cdef uint64_t hash = self._fields(resource, attributes, count)
+        cdef Who* who = <Who*>memo_find(&self.whos, hash, self.scratch.data, self.scratch.size)
+        cdef bint is_cut
+        if who is not NULL:
+            return who
+        composed = self._composed(resource, attributes, keys, count, &is_cut)
+        if composed is None:
+            return self._who(resource, attributes, count)
+        self._fields(resource, attributes, count)
+        who = <Who*>self._add(&self.whos, hash, self.scratch.data, self.scratch.size, sizeof(Who))
+        who.dimensions = self._keep(composed)
+        who.is_cut = is_cut
+        self.spent += len(<bytes>composed)
+        return who
+
+    cdef bytes _composed(self, Resource* resource, Attribute** attributes, Key** keys, size_t count, bint* is_cut):
+        """Packed dimensions out of those without user and conversation. None: Python must find them.
+
+        Users are many and each has a few spans: what else is said of who is mostly known already.
+        """
+        cdef Attribute** others = <Attribute**>malloc((count + 1) * sizeof(Attribute*))
+        cdef size_t place, other_count = 0
+        cdef int user_rank = plan.UNSET, conversation_rank = plan.UNSET
+        cdef Slice user, conversation
+        cdef Who* who
+        cdef uint8_t* at
+        if others is NULL:
+            raise MemoryError
+        try:
+            for place in range(count):
+                if not keys[place].uses & (OF_USER | OF_CONVERSATION):
+                    others[other_count] = attributes[place]
+                    other_count += 1
+                elif not is_plain(&attributes[place].value):
+                    return None
+                elif keys[place].uses & OF_USER:
+                    if keys[place].who_rank < user_rank:
+                        user, user_rank = attributes[place].value.content, keys[place].who_rank
+                elif keys[place].who_rank < conversation_rank:
+                    conversation, conversation_rank = attributes[place].value.content, keys[place].who_rank
+            if other_count == count:
+                return None
+            who = self._who(resource, others, other_count)
+        finally:
+            free(others)
+        is_cut[0] = who.is_cut
+        self.names.size = 0
+        append(&self.names, <const uint8_t*><bytes>who.dimensions, 1)  # the head of the array
+        reserve(&self.names, 2 * (MOST_PLAIN + HEAD_BYTES))
+        if user_rank == plan.UNSET:
+            append(&self.names, <const uint8_t*><bytes>who.user, len(<bytes>who.user))
+        else:
+            at = put_text(self.names.data + self.names.size, user.data, user.size)
+            self.names.size = at - self.names.data
+        append(&self.names, <const uint8_t*><bytes>who.between, len(<bytes>who.between))
+        reserve(&self.names, MOST_PLAIN + HEAD_BYTES)
+        if conversation_rank == plan.UNSET:
+            append(&self.names, <const uint8_t*><bytes>who.conversation, len(<bytes>who.conversation))
+        else:
+            at = put_text(self.names.data + self.names.size, conversation.data, conversation.size)
+            self.names.size = at - self.names.data
+        return PyBytes_FromStringAndSize(<const char*>self.names.data, self.names.size)
+
+    cdef Who* _who(self, Resource* resource, Attribute** attributes, size_t count) except NULL:
+        """By Python, where it is not known."""
         cdef uint64_t hash = self._fields(resource, attributes, count)
         cdef Who* who = <Who*>memo_find(&self.whos, hash, self.scratch.data, self.scratch.size)
         if who is NULL:
             values, ranks, collected = self._read(resource, attributes, count)
             notes = Counter()
-            dimensions = (<object>resource.view).read(collected, values, ranks, notes)[1]
+            found = (<object>resource.view).read(collected, values, ranks, notes)[1]
+            user, *between, conversation = [pack(field) for field in pack_dimensions(found)]
             self._fields(resource, attributes, count)
             who = <Who*>self._add(&self.whos, hash, self.scratch.data, self.scratch.size, sizeof(Who))
-            who.dimensions = self._keep(pack(pack_dimensions(dimensions)))
+            who.dimensions = self._keep(array_of([user, *between, conversation]))
+            who.user, who.conversation = self._keep(user), self._keep(conversation)
+            who.between = self._keep(b"".join(between))
             who.is_cut = notes[Note.DIMENSIONS_CUT] > 0
+            self.wear()
         return who
 
     cdef What* what(self, Resource* resource, Attribute** attributes, size_t count) except NULL:
@@ -297,6 +417,7 @@ cdef class Meanings:
             what.packed_model = self._keep(pack(model or ""))
             what.packed_provider = self._keep(pack(provider))
             what.packed_tool = self._keep(pack(tool)) if tool else NULL
+            self.wear()
         return what
 
     cdef object _read(self, Resource* resource, Attribute** attributes, size_t count):
@@ -352,3 +473,17 @@ cdef object _places(object place):
     if place is None:
         return ()
     return place[2] if place[0] == plan.SEVERAL else (place,)
+
+
+cdef bint is_plain(const Value* value) noexcept:
+    """Text that is a name or an id as it is: ASCII with nothing to trim or unquote (see `dimensions.read_name`)."""
+    cdef size_t place, size = value.content.size
+    cdef const uint8_t* text = value.content.data
+    if value.type != STRING_VALUE or not 0 < size <= MOST_PLAIN:
+        return False
+    if text[0] <= QUOTE or text[size - 1] <= QUOTE:  # every ASCII space is below
+        return False
+    for place in range(size):
+        if text[place] >= 0x80:
+            return False
+    return True

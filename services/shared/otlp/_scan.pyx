@@ -42,7 +42,6 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from services.shared.model.outcome import DropReason, Note
-from services.shared.model.session_key import SessionKey
 from services.shared.model.span import SessionEnd
 from services.shared.otlp import facts, numbers, plan
 from services.shared.otlp.annotations import EVALUATION_EVENT
@@ -223,6 +222,7 @@ cdef class Scanner:
     cdef Slices events
     cdef Slices links
     cdef Attribute** of_who
+    cdef Key** who_keys
     cdef Attribute** of_what
     cdef size_t attribute_room
     cdef Key first_key
@@ -269,6 +269,7 @@ cdef class Scanner:
         free(self.events.items)
         free(self.links.items)
         free(self.of_who)
+        free(self.who_keys)
         free(self.of_what)
         free(self.spots)
         free(self.slots)
@@ -427,7 +428,7 @@ cdef class Scanner:
         self.meanings.wear()
         spot.session, spot.source = NULL, 0
         if sourced is not None:
-            spot.session = self.meanings.session_of(sourced.key)
+            spot.session = self.meanings.session_of(sourced.key.project, sourced.key.session_id)
             spot.source = self.meanings.source_of(sourced.attribute) + 1
         spot.start, spot.end = facts.start, facts.end
         spot.is_tool = facts.is_tool_call
@@ -441,7 +442,7 @@ cdef class Scanner:
         """The span from its bytes. RARE: it is not plain, and nothing has been counted."""
         cdef size_t who_count = 0, what_count = 0, place
         cdef int16_t ranks[NUMBERS]
-        cdef Slice candidates[SESSION_CANDIDATES]
+        cdef const Value* candidates[SESSION_CANDIDATES]
         cdef int candidate_ranks[SESSION_CANDIDATES]
         cdef int candidate_count = 0, number, note
         cdef const Candidate* found[SESSION_CANDIDATES + 1]
@@ -470,7 +471,7 @@ cdef class Scanner:
             if key.uses & OF_PYTHON:
                 return RARE
             if key.uses & OF_WHO:
-                self.of_who[who_count] = attribute
+                self.of_who[who_count], self.who_keys[who_count] = attribute, key
                 who_count += 1
             if key.uses & OF_WHAT:
                 self.of_what[what_count] = attribute
@@ -485,7 +486,7 @@ cdef class Scanner:
                     candidates[number] = candidates[number - 1]
                     candidate_ranks[number] = candidate_ranks[number - 1]
                     number -= 1
-                candidates[number], candidate_ranks[number] = attribute.value.raw, key.session_rank
+                candidates[number], candidate_ranks[number] = &attribute.value, key.session_rank
                 candidate_count += 1
             if key.number >= 0 and key.number_rank < ranks[key.number]:
                 if self._read_number(key, &attribute.value, &spot.numbers[key.number]) == RARE:
@@ -516,7 +517,7 @@ cdef class Scanner:
                 self.notes[found[place].notes[note]] += 1
         if found[found_count - 1].session is not NULL:
             spot.session, spot.source = found[found_count - 1].session, found[found_count - 1].source + 1
-        spot.who = self.meanings.who(spot.resource, self.of_who, who_count)
+        spot.who = self.meanings.who(spot.resource, self.of_who, self.who_keys, who_count)
         self.notes[N_CUT] += spot.who.is_cut
         spot.what = self.meanings.what(spot.resource, self.of_what, what_count)
         spot.is_tool = spot.what.kind == KIND_TOOL
@@ -887,13 +888,14 @@ cdef class Scanner:
 
     cdef int _end(self, Spot* spot) except -1:
         """What a span says of the end of another session."""
+        cdef Session* ended
         facts, previous = self.facts[spot.facts]
         if previous is None:
             return 0
-        ended = SessionKey((<object>spot.resource.view).project, previous)
-        if ended != <object>spot.of.key:
+        ended = self.meanings.session_of((<object>spot.resource.view).project, previous)
+        if ended != spot.of:
             self.ends.append([SessionEnd(facts.start, facts.trace_id, facts.span_id), NONE])
-            self._append(self.meanings.session_of(ended), -1 - <int32_t>len(self.ends))
+            self._append(ended, -1 - <int32_t>len(self.ends))
         return 0
 
     cdef int _append(self, Session* session, int32_t item) except -1:
@@ -929,18 +931,18 @@ cdef class Scanner:
         cdef int32_t place, item
         cdef Group* group
         cdef SpanChunks chunks
-        cdef bytes names
+        cdef Slice names
         cdef bint is_open, is_full
         cdef Py_ssize_t count = len(self.session_spans)
         for place in range(self.group_count):
             group = self.groups + place
             chunks = self.session_spans[group.session.hash % <uint64_t>count]
-            names = <bytes>group.session.names
+            names = group.session.names
             is_open = False
             item = group.first
             while item != NONE:
                 if not is_open:
-                    chunks.begin_group(names, len(names), self.record_time)
+                    chunks.begin_group(names.data, names.size, self.record_time)
                     is_open = True
                 if item >= 0:
                     is_full = self._write(chunks, self.spots + item)
@@ -1022,7 +1024,7 @@ cdef class Scanner:
         cdef uint32_t count = <uint32_t>len(self.trace_spans)
         cdef Binding* binding
         cdef TraceChunks chunks
-        cdef bytes names
+        cdef Slice names
         cdef bint is_open
         if not self.resolves or not count:
             return 0
@@ -1035,12 +1037,12 @@ cdef class Scanner:
         for place in range(self.binding_count):
             binding = self.bindings + place
             chunks = self.trace_spans[binding.target]
-            names = <bytes>binding.session.names
+            names = binding.session.names
             is_open = False
             trace = binding.first
             while trace != NONE:
                 if not is_open:
-                    chunks.begin_binding(names, len(names), self.record_time)
+                    chunks.begin_binding(names.data, names.size, self.record_time)
                     is_open = True
                 if chunks.add_trace(self.traces[trace].id):
                     chunks.end_binding()
@@ -1117,7 +1119,7 @@ cdef class Scanner:
                     target = crc32(spot.trace_id) % count
                 else:
                     target = trace_partition(self.facts[spot.facts][0].session_trace, count)
-                groups.setdefault((target, <bytes>spot.resource.project), []).append(place)
+                groups.setdefault((target, <bytes>spot.resource.packed_project), []).append(place)
         for (target, project), places in groups.items():
             chunks = self.trace_spans[target]
             is_open = False
@@ -1155,11 +1157,13 @@ cdef class Scanner:
     cdef int _room_for_attributes(self) except -1:
         if self.attributes.room > self.attribute_room:
             free(self.of_who)
+            free(self.who_keys)
             free(self.of_what)
             self.attribute_room = 0
+            self.who_keys = <Key**>malloc(self.attributes.room * sizeof(Key*))
             self.of_who = <Attribute**>malloc(self.attributes.room * sizeof(Attribute*))
             self.of_what = <Attribute**>malloc(self.attributes.room * sizeof(Attribute*))
-            if self.of_who is NULL or self.of_what is NULL:
+            if self.of_who is NULL or self.who_keys is NULL or self.of_what is NULL:
                 raise MemoryError
             self.attribute_room = self.attributes.room
         return 0

@@ -11,12 +11,11 @@ library merges those), two values in one `AnyValue`, values deeper than `MAX_DEP
 Every function gets the end of what it may read and reads no further. `WIRE_REFUSED` (-1) is returned, nothing raises.
 Slices point into the caller's bytes and live as long as these.
 
-    size_t size; const uint8_t* at = data
     while at < end:
-        tag = read_tag(&at, end)              # 0: refused
-        if read_slice(&at, end, &slice) < 0: refused
-    read_span(slice, &span, &attributes)      # fields of one Span, checked through and through
-    read_attribute(attributes.items[i] ...)   # done by `read_span`
+        tag = at[0]
+        at += 1
+        if tag != 0x12 or read_slice(&at, end, &raw) < 0: refused
+        if read_span(raw, &fields, &attributes, &events, &links) < 0: refused
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -72,9 +71,16 @@ cdef extern from *:
 
     /* Bytes of the first `most` code points of UTF-8 text of `n` bytes. */
     static inline size_t wire_cut(const uint8_t *p, size_t n, size_t most) {
-        size_t at, points = 0;
+        size_t at = 0, points = 0;
         if (n <= most) return n;
-        for (at = 0; at < n; at++)
+        while (points + 8 <= most && n - at >= 8) {
+            uint64_t w;
+            memcpy(&w, p + at, 8);
+            w = (w >> 7) & (~w >> 6) & 0x0101010101010101ULL;  /* bytes that go on */
+            points += 8 - (size_t)((w * 0x0101010101010101ULL) >> 56);
+            at += 8;
+        }
+        for (; at < n; at++)
             if ((p[at] & 0xC0) != 0x80 && ++points > most) return at;
         return n;
     }

@@ -114,7 +114,8 @@ cdef inline uint8_t* put_text(uint8_t* at, const uint8_t* text, size_t size) noe
         at = _put_big_endian(at, 0xDA, size, 2)
     else:
         at = _put_big_endian(at, 0xDB, size, 4)
-    memcpy(at, text, size)
+    if size:
+        memcpy(at, text, size)
     return at + size
 
 
@@ -129,11 +130,13 @@ cdef inline uint8_t* put_bytes_head(uint8_t* at, size_t size) noexcept nogil:
 
 cdef inline uint8_t* put_bytes(uint8_t* at, const uint8_t* data, size_t size) noexcept nogil:
     at = put_bytes_head(at, size)
-    memcpy(at, data, size)
+    if size:
+        memcpy(at, data, size)
     return at + size
 
 
 cdef inline uint8_t* put_raw(uint8_t* at, const uint8_t* data, size_t size) noexcept nogil:
     """What is packed already."""
-    memcpy(at, data, size)
+    if size:
+        memcpy(at, data, size)
     return at + size

@@ -5,12 +5,13 @@ Used from C: begin a group, then of each item begin it, write its bytes behind `
 the record end the group, cut, and begin the group anew if there is more of it. Used from Python: `add`, as there.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memmove
 
 from services.shared.records._packed cimport HEAD_BYTES, Buffer, append, put_array, put_bytes_head, put_int, put_map
-from services.shared.records._packed cimport put_text, reserve
+from services.shared.records._packed cimport put_raw, reserve
 
 from services.shared.model.span import SpanFacts
 from services.shared.records import session_spans, trace_spans
@@ -159,9 +160,8 @@ cdef class SpanChunks(ItemChunks):
         return 0
 
     cdef int cut(self) except -1:
-        return self._finish(
-            _SPANS_HEAD + _array(len(self.places), &self.table) + _array(self.group_count, &self.groups)
-        )
+        record = _record(_SPANS_HEAD, 0, NULL, len(self.places), &self.table, self.group_count, &self.groups)
+        return self._finish(record)
 
 
 cdef class TraceChunks(ItemChunks):
@@ -279,19 +279,47 @@ cdef class TraceChunks(ItemChunks):
 
     cdef int cut(self) except -1:
         self._finish(
-            _TRACES_HEAD
-            + _array(self.binding_count, &self.bindings)
-            + _array(len(self.places), &self.table)
-            + _array(self.group_count, &self.groups)
+            _record(
+                _TRACES_HEAD,
+                self.binding_count,
+                &self.bindings,
+                len(self.places),
+                &self.table,
+                self.group_count,
+                &self.groups,
+            )
         )
         self.bindings.size = 0
         self.binding_count = 0
         return 0
 
 
-cdef bytes _array(size_t count, const Buffer* parts):
-    cdef uint8_t head[ARRAY_HEAD_BYTES]
-    cdef size_t size = put_array(head, count) - head
-    if not parts.size:
-        return head[:size]
-    return head[:size] + parts.data[:parts.size]
+cdef bytes _record(
+    bytes head,
+    size_t binding_count,
+    const Buffer* bindings,  # or NULL
+    size_t place_count,
+    const Buffer* table,
+    size_t group_count,
+    const Buffer* groups,
+):
+    """The arrays of a record behind its head."""
+    cdef uint8_t heads[3 * ARRAY_HEAD_BYTES]
+    cdef uint8_t* after_bindings = put_array(heads, binding_count) if bindings is not NULL else heads
+    cdef uint8_t* after_table = put_array(after_bindings, place_count)
+    cdef uint8_t* after_groups = put_array(after_table, group_count)
+    cdef size_t size = len(head) + (after_groups - heads) + table.size + groups.size
+    cdef bytes record
+    cdef uint8_t* at
+    if bindings is not NULL:
+        size += bindings.size
+    record = PyBytes_FromStringAndSize(NULL, size)
+    at = put_raw(<uint8_t*>PyBytes_AS_STRING(record), <const uint8_t*>head, len(head))
+    if bindings is not NULL:
+        at = put_raw(at, heads, after_bindings - heads)
+        at = put_raw(at, bindings.data, bindings.size)
+    at = put_raw(at, after_bindings, after_table - after_bindings)
+    at = put_raw(at, table.data, table.size)
+    at = put_raw(at, after_table, after_groups - after_table)
+    put_raw(at, groups.data, groups.size)
+    return record
