@@ -2,34 +2,34 @@
 
 Every value but a filter begins with the format's number; a worker reads its own format and older ones. A
 head's first bytes say when something is due, so that recovery fills the wheel without
-decoding the rest.
+decoding the rest. What else is in them: `state_fields.py`, and of older ones `older_states.py`.
 """
 
 import struct
-from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
-from services.sessionizer.engine.names import Names
-from services.sessionizer.engine.said import Said
-from services.sessionizer.engine.spans import SpanSet, twin_fields, twin_of
-from services.sessionizer.engine.totals import Totals
-from services.sessionizer.engine.turn import Turn
-from services.sessionizer.engine.turn_store import Page, SetName, TurnStore
-from services.sessionizer.engine.usage import ModelSums, Sums
-from services.sessionizer.engine.window import Window
+from services.sessionizer import older_states
+from services.sessionizer.engine.spans import SpanSet
+from services.sessionizer.engine.turn_store import Page, SetName
+from services.sessionizer.engine.window import NEVER, Window
 from services.sessionizer.meta import check_format, refusing
-from services.shared.model.rollup import CloseReason
-from services.shared.model.span import Dimensions
-from services.shared.records.packed import pack, unpack
+from services.sessionizer.state_reader import StateReader
+from services.sessionizer.state_writer import StateWriter
 
-FORMAT = 3
-_FIRST = 1
-_OPEN, _UNSENT = 1, 2
+try:
+    from services.sessionizer import _state_reader, _state_writer
+except ImportError:
+    _compiled = False
+else:
+    _compiled = True
+
+FORMAT = 4
+_BEFORE = 3  # up to this one they are `older_states`
+_OPEN, _UNSENT, _WHOLE, _LATE, _ENDED = 1, 2, 4, 8, 16
 _HEADER = struct.Struct(">BBq")  # format, flags, deadline
 _NAME = struct.Struct(">H")
 _PAGE, _SET, _FILTER = b"p", b"s", b"f"
 _ID_BYTES = _NUMBER_BYTES = 8
-_S = TypeVar("_S", Sums, ModelSums)
 
 
 class Header(NamedTuple):
@@ -71,178 +71,92 @@ def header(data: bytes) -> Header:
     return Header(bool(flags & _OPEN), bool(flags & _UNSENT), deadline)
 
 
-def encode_head(window: Window, deadline: int) -> bytes:
+def is_whole(head: bytes) -> bool:
+    """Whether a stored head has the only page of its window in it."""
+    return head[0] > _BEFORE and head[1] & _WHOLE > 0
+
+
+def encode_head(window: Window, deadline: int, *, whole: bool = False) -> bytes:
+    """`whole`: with its only page in it. It was stored so before, or never."""
+    if _compiled and (data := _state_writer.encode_head(window, deadline, whole)) is not None:
+        return data
     flags = (0 if window.is_closed else _OPEN) | (_UNSENT if window.version != window.emitted else 0)
-    totals, turns = window.totals, window.turns
-    fields = [
-        _life_of(window),
-        window.sealed.value,
-        turns.leaves,
-        {trace_id: sorted(numbers) for trace_id, numbers in turns.spilled.items()},
-        _with_sums(_totals_of(totals), _TOTALS),
-        [_names_fields(names) for names in _names_of(totals)],
-        totals.active.bounds.tobytes(),
-    ]
-    return _HEADER.pack(FORMAT, flags, deadline) + pack(fields)
+    flags |= (_WHOLE if whole else 0) | (_LATE if window.is_late else 0)
+    flags |= 0 if window.ended_at is None else _ENDED
+    writer = StateWriter(_HEADER.pack(FORMAT, flags, deadline))
+    writer.window(window, is_whole=whole)
+    return bytes(writer.data)
 
 
 @refusing
 def decode_head(id_: bytes, data: bytes) -> Window:
-    life, sealed, leaves, spilled, sums, names, active = unpack(memoryview(data)[_HEADER.size :])
-    window = Window.__new__(Window)
-    window.id = id_
-    for name, value in zip(_LIFE, life, strict=True):
-        setattr(window, name, value)
-    window.sealed = CloseReason(sealed)
-    window.is_closed = not header(data).is_open
-    window.turns = TurnStore(leaves, {trace_id: set(numbers) for trace_id, numbers in spilled.items()})
-    window.touched, window.is_stored, window.is_owed = {}, True, False
-    totals = window.totals = Totals()
-    for name, value in zip(_TOTALS, sums, strict=False):  # format 1 has fewer
-        setattr(totals, name, _restored(Sums(), _SUMS, value) if name == "usage" else value)
-    for name, fields in zip(_NAMES, names, strict=False):
-        _restore_names(getattr(totals, name), fields)
-    models = totals.models.values
-    models.update({model: _restored(ModelSums(), _MODEL_SUMS, _model_sums(sums)) for model, sums in models.items()})
-    totals.active.bounds.frombytes(active)
+    if _compiled and data[0] == FORMAT and (found := _state_reader.decode_head(id_, data)) is not None:
+        return found
+    form, flags, _ = _HEADER.unpack_from(data)
+    check_format(form, FORMAT)
+    window = Window(id_, (NEVER, 0), 0, 0, is_late=flags & _LATE > 0)
+    if form <= _BEFORE:
+        older_states.fill(window, memoryview(data)[_HEADER.size :])
+    else:
+        reader = StateReader(data, _HEADER.size)
+        reader.window(window, is_whole=flags & _WHOLE > 0, is_ended=flags & _ENDED > 0)
+        reader.end()
+    window.is_closed = not flags & _OPEN
     return window
 
 
 def encode_page(page: Page) -> bytes:
-    """What turns said is written once a page and referred to by index: turns of a session mostly say the same."""
-    table: dict[Dimensions, int] = {}
-    turns = [
-        [*_with_sums(_turn_of(turn), _TURN), *_set_fields(turn.spans), *_said_fields(turn.said, table)]
-        for turn in page.values()
-    ]
-    return bytes((FORMAT,)) + pack([[_dimensions_of(said) for said in table], turns])
+    if _compiled and (data := _state_writer.encode_page(page)) is not None:
+        return data
+    start, version = next(((turn.start, turn.version) for turn in page.values()), (0, 0))
+    writer = StateWriter(bytes((FORMAT,)))
+    writer.number(start)
+    writer.number(version)
+    writer.page(page, start, version)
+    return bytes(writer.data)
 
 
 @refusing
 def decode_page(data: bytes) -> Page:
+    if _compiled and data[0] == FORMAT and (found := _state_reader.decode_page(data)) is not None:
+        return found
     check_format(data[0], FORMAT)
-    page: Page = {}
-    content = unpack(memoryview(data)[1:])
-    if data[0] == _FIRST:
-        size = len(_TURN) - len(_NOT_IN_FIRST)
-        table, turns = [], [(*fields[:size], None, None, *fields[size:], (), None) for fields in content]
-    else:
-        table, turns = [Dimensions(*said) for said in content[0]], content[1]
-    for fields in turns:
-        turn = Turn.__new__(Turn)
-        # One assignment costs a third of a loop over names, and pages are most of what a long session costs.
-        (turn.end, turn.error_count, turn.first_token, turn.input, turn.model, turn.output, turn.root,
-         turn.settled, turn.span_count, turn.start, turn.tool_call_count, turn.trace_id, usage, turn.version,
-         turn.input_below, turn.output_below, ids, calls, children, weight, few, many) = fields  # fmt: skip
-        turn.usage, turn.spans = _restored(Sums(), _SUMS, usage), _span_set((ids, calls, children, weight))
-        turn.said = _said(few, many, table)
-        page[turn.trace_id] = turn
+    if data[0] <= _BEFORE:
+        return older_states.decode_page(data)
+    reader = StateReader(data, 1)
+    page = reader.page(reader.number(), reader.number())
+    reader.end()
     return page
 
 
-def trace_ids(page: bytes) -> list[bytes]:
+@refusing
+def trace_ids(data: bytes) -> list[bytes]:
     """Of the turns of a stored page, without decoding the rest."""
-    content = unpack(memoryview(page)[1:])
-    at = _TURN.index("trace_id")
-    return [fields[at] for fields in (content if page[0] == _FIRST else content[1])]
+    check_format(data[0], FORMAT)
+    if data[0] <= _BEFORE:
+        return older_states.trace_ids(data)
+    reader = StateReader(data, 1)
+    reader.number()
+    reader.number()
+    return reader.trace_ids()
 
 
 def encode_set(spans: SpanSet) -> bytes:
-    return bytes((FORMAT,)) + pack(_set_fields(spans))
+    if _compiled and (data := _state_writer.encode_set(spans)) is not None:
+        return data
+    writer = StateWriter(bytes((FORMAT,)))
+    writer.spans(spans)
+    return bytes(writer.data)
 
 
 @refusing
 def decode_set(data: bytes) -> SpanSet:
+    if _compiled and data[0] == FORMAT and (found := _state_reader.decode_set(data)) is not None:
+        return found
     check_format(data[0], FORMAT)
-    return _span_set(unpack(memoryview(data)[1:]))
-
-
-_LIFE = (
-    "opened", "opened_at", "first_seen_at", "is_late", "start", "end", "ended_at", "ended_by", "version", "changed_at",
-    "gap", "allowed_lateness", "late_spans", "duplicates", "identities", "emitted", "emitted_at", "shown",
-)  # fmt: skip
-_TOTALS = (
-    *("turn_count", "span_count", "error_count", "error_turn_count", "tool_call_count", "usage", "latency"),
-    *("environment", "first_input", "last_output", "last_error", "first_input_below", "last_output_below"),
-)
-_NAMES = (
-    *("models", "users", "services", "agents", "tags", "session", "metadata"),
-    *("providers", "tools", "conversations"),
-)
-_NOT_IN_FIRST = ("input_below", "output_below")
-# In the order in which `decode_page` takes them.
-_TURN = (
-    "end", "error_count", "first_token", "input", "model", "output", "root", "settled", "span_count", "start",
-    "tool_call_count", "trace_id", "usage", "version", *_NOT_IN_FIRST,
-)  # fmt: skip
-_WHO = ("users", "services", "agents", "conversations", "tags", "session", "metadata")
-_SUMS = (
-    "prompt", "completion", "total", "cache_read", "cache_write", "reasoning", "prompt_cost", "completion_cost",
-    "total_cost", "calls", "unpriced", "prompt_calls", "completion_calls", "total_calls",
-)  # fmt: skip
-_OF_MODEL = ("total", "prompt", "completion", "total_cost", "prompt_cost", "completion_cost")
-_MODEL_SUMS = (*_OF_MODEL, *(f"{name}_calls" for name in _OF_MODEL))
-_life_of, _totals_of, _names_of, _turn_of = (attrgetter(*names) for names in (_LIFE, _TOTALS, _NAMES, _TURN))
-_sums_of, _model_sums_of = attrgetter(*_SUMS), attrgetter(*_MODEL_SUMS)
-_who_of, _dimensions_of = attrgetter(*_WHO), attrgetter(*Dimensions.__dataclass_fields__)
-
-
-def _with_sums(fields: tuple[Any, ...], names: tuple[str, ...]) -> list[Any]:
-    """The same with the sums as they are stored."""
-    at = names.index("usage")
-    return [*fields[:at], _sums_of(fields[at]), *fields[at + 1 :]]
-
-
-def _restored(sums: _S, names: tuple[str, ...], stored: Any) -> _S:  # noqa: ANN401 - what msgpack gives
-    for name, value in zip(names, stored, strict=True):
-        setattr(sums, name, value)
-    return sums
-
-
-def _names_fields(names: Names) -> list[Any]:
-    values = [names.values[name] for name in names.sizes] if names.values else []
-    return [names.cut, names.sizes, [_model_sums_of(v) if isinstance(v, ModelSums) else v for v in values]]
-
-
-def _model_sums(stored: list[int]) -> list[int]:
-    """Sums of a model as they are now; older heads have fewer of them, and as many counts of calls."""
-    held = len(stored) // 2
-    missing = [0] * (len(_OF_MODEL) - held)
-    return [*stored[:held], *missing, *stored[held:], *missing]
-
-
-def _restore_names(names: Names, fields: Any) -> None:  # noqa: ANN401 - what msgpack gives
-    names.cut, names.sizes, values = fields
-    names.total = sum(names.sizes.values())
-    names.values = dict(zip(names.sizes, values, strict=True)) if values else {}
-
-
-def _said_fields(said: Said, table: dict[Dimensions, int]) -> list[Any]:
-    few = [(table.setdefault(each, len(table)), end, span_id) for each, (end, _, span_id) in said.few]
-    many = said.many
-    return [few, None if many is None else [many.environment, *map(_names_fields, _who_of(many))]]
-
-
-def _said(few: Any, many: Any, table: list[Dimensions]) -> Said:  # noqa: ANN401 - what msgpack gives
-    said = Said()
-    for index, end, span_id in few:
-        said.add(table[index], (end, b"", span_id))
-    if many is not None:
-        who = said.collect()
-        who.environment = many[0]
-        for name, fields in zip(_WHO, many[1:], strict=True):
-            _restore_names(getattr(who, name), fields)
-    return said
-
-
-def _set_fields(spans: SpanSet) -> list[Any]:
-    calls = [(*twin_fields(twin), *unpack(packed)) for twin, packed in spans.packed_calls()]
-    return [bytes(spans.ids), calls, sorted(map(twin_fields, spans.twins_of_children())), spans.weight]
-
-
-def _span_set(fields: Any) -> SpanSet:  # noqa: ANN401 - what msgpack gives
-    ids, calls, children, _ = fields
-    spans = SpanSet(ids, children=b"".join(twin_of(*child) for child in children))
-    for span_id, prompt, completion, *call in calls:
-        spans.put_call(twin_of(span_id, prompt, completion), pack(call))
+    if data[0] <= _BEFORE:
+        return older_states.decode_set(data)
+    reader = StateReader(data, 1)
+    spans, _ = reader.spans()
+    reader.end()
     return spans

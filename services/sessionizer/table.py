@@ -1,59 +1,103 @@
+# cython: annotation_typing=False
 """The states of one partition: everything as bytes, what is being worked on decoded.
 
-Keys and values are those of the changelog, so what changed is what must be written.
+Values are those of the changelog, so what changed is what must be written. There are a million
+open windows, so each is one object (`Held`), and its timer too; only windows that are large have more.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from services.sessionizer import state
 from services.sessionizer.engine.session import Session
 from services.sessionizer.engine.trace_filter import build, part_count
 from services.sessionizer.engine.window import Window
-from services.sessionizer.wheel import Wheel
+from services.sessionizer.timers import Timer, Wheel
 from services.shared.model.session_key import SessionKey
 
 KEPT_SESSIONS = 500
 """Sessions that stay decoded after a flush, those last used: the next spans are likely theirs."""
 KEPT_TURNS = 32
 """Turns that stay decoded with a window of these; of a window with more in use, none."""
+WHOLE_BYTES = 4 << 10
+"""A window that takes more, or has more turns than stay decoded, is a head and pages, with records of their own."""
 
-WindowName = tuple[bytes, bytes]
-"""Session name, window id."""
+_WHOLE_SPANS = WHOLE_BYTES // 8  # more cannot be in so many bytes
 
-Changes = dict[bytes, bytes | None]
+Change = tuple[bytes, bytes | None]
+"""A changelog record: key and value; no value is a tombstone."""
+
+
+class Held(Timer):
+    """A held window of a session: its stored head, and when to look at it.
+
+    `head` is None before the first `store` and once the window is gone. `next`: another window of the session.
+    """
+
+    __slots__ = ("head", "id", "name", "next")
+
+    def __init__(self, name: bytes, id_: bytes) -> None:
+        super().__init__()
+        self.name, self.id = name, id_
+        self.head: bytes | None = None
+        self.next: Held | None = None
+
+    @property
+    def rank(self) -> tuple[bytes, bytes]:
+        return self.name, self.id
 
 
 class SessionTable:
     """Not thread-safe. What was asked for since the last `store` is in use: its bytes may be out of date."""
 
+    __slots__ = ("_kept", "_records", "_removed", "_used", "_wheel", "_windows", "decoded", "held", "open")
+
     def __init__(self) -> None:
-        self._data: dict[bytes, bytes] = {}
-        self._windows: dict[bytes, tuple[bytes, ...]] = {}
+        self._windows: dict[bytes, Held] = {}  # by session name: the first of its windows
+        self._records: dict[bytes, bytes] = {}  # pages, sets and filters, by their changelog keys
         self._used: dict[bytes, Session] = {}
         self._kept: dict[bytes, Session] = {}  # as stored; the last used is the last
         self._removed: list[bytes] = []
-        self.wheel: Wheel[WindowName] = Wheel()
+        self._wheel = Wheel()
         self.held = self.open = 0
         self.decoded = 0  # bytes of pages and sets that were decoded since the last `store`
 
-    def restore(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
+    # Recovery
+
+    def restore(self, entries: Iterable[Change]) -> None:
         """Apply changelog entries of states in log order."""
         for key, value in entries:
-            if value is None:
-                self._data.pop(key, None)
+            names = state.head_names(key)
+            if names is not None:
+                self._restore_head(*names, value)
+            elif value is None:
+                self._records.pop(key, None)
             else:
-                self._data[key] = value
+                self._records[key] = value
 
-    def restored(self) -> None:
-        """All entries are applied: rebuild what is derived from the heads."""
-        windows: defaultdict[bytes, list[bytes]] = defaultdict(list)
-        for name, head in self._heads():
-            windows[name[0]].append(name[1])
-            self.wheel.file(head.deadline, name)
-            self.open += head.is_open
-            self.held += 1
-        self._windows = {session: tuple(ids) for session, ids in windows.items()}
+    def _restore_head(self, name: bytes, id_: bytes, value: bytes | None) -> None:
+        held = self._find(name, id_)
+        if held is not None and held.head is not None:
+            self.held -= 1
+            self.open -= state.header(held.head).is_open
+        if value is None:
+            if held is not None:
+                self._let_go(held)
+            return
+        held = held or self._hold(name, id_)
+        held.head = value
+        of = state.header(value)
+        self.held += 1
+        self.open += of.is_open
+        self._wheel.file(of.deadline, held)
+
+    def snapshot(self) -> Iterator[tuple[bytes, bytes]]:
+        """All that is stored, as changelog entries."""
+        for held in self._all():
+            if held.head is not None:
+                yield state.window_prefix(held.name, held.id), held.head
+        yield from self._records.items()
+
+    # Sessions
 
     def session(self, name: bytes) -> Session:
         """The session of this encoded key, with or without windows. It is in use from now on."""
@@ -63,43 +107,64 @@ class SessionTable:
             self._used[name] = session
         return session
 
-    def deadline(self, name: WindowName, snapshot_interval: int) -> int | None:
-        """When something must be done about a held window; None when it is gone."""
-        session = self._used.get(name[0])
-        if session is not None:
-            deadlines = (window.deadline(snapshot_interval) for window in session.windows if window.id == name[1])
-            return next(deadlines, None)
-        data = self._data.get(state.window_prefix(*name))
-        return None if data is None else state.header(data).deadline
-
-    def size(self, name: WindowName) -> int:
-        """Bytes of the stored head of a window, pages and sets apart; 0 where nothing is stored."""
-        return len(self._data.get(state.window_prefix(*name), b""))
-
-    def window(self, name: WindowName) -> tuple[Session, Window]:
+    def window(self, held: Held) -> tuple[Session, Window]:
         """A held window, with its session, which is in use from now on."""
-        session = self.session(name[0])
-        return session, next(window for window in session.windows if window.id == name[1])
+        session = self.session(held.name)
+        return session, next(window for window in session.windows if window.id == held.id)
+
+    def size(self, held: Held) -> int:
+        """Bytes of the stored head of a window; 0 where nothing is stored."""
+        return 0 if held.head is None else len(held.head)
 
     def unsent(self) -> list[bytes]:
         """Names of sessions, those in use apart, with a change that is not published. A scan: for a drain."""
-        return [name[0] for name, head in self._heads() if head.is_unsent and name[0] not in self._used]
+        return [
+            held.name
+            for held in self._all()
+            if held.head is not None and state.header(held.head).is_unsent and held.name not in self._used
+        ]
 
     @property
     def used(self) -> list[Session]:
         """The sessions in use, by name."""
         return [self._used[name] for name in sorted(self._used)]
 
+    # Time
+
+    def file(self, session: Session, window: Window, deadline: int) -> None:
+        """The window is to be looked at as soon as time is greater than `deadline`."""
+        held = self._find(session.name, window.id) or self._hold(session.name, window.id)
+        self._wheel.file(deadline, held)
+
+    def next_due(self, time: int, snapshot_interval: int) -> Held | None:
+        """The next window about which something must be done, as `Wheel.next_due` finds it."""
+        held = self._wheel.next_due(time, lambda timer: self._deadline(timer, snapshot_interval))
+        assert held is None or isinstance(held, Held)
+        return held
+
+    def _deadline(self, held: Timer, snapshot_interval: int) -> int | None:
+        assert isinstance(held, Held)
+        session = self._used.get(held.name)
+        if session is not None:
+            deadlines = (window.deadline(snapshot_interval) for window in session.windows if window.id == held.id)
+            return next(deadlines, None)
+        return None if held.head is None else state.header(held.head).deadline
+
+    # Changes
+
     def remove(self, session: Session, window: Window) -> None:
         """The window was absorbed or has expired. Its session no longer lists it."""
-        self.wheel.discard((session.name, window.id))
         self.held -= 1
         self.open -= not window.is_closed
-        prefix = state.window_prefix(session.name, window.id)
-        if prefix not in self._data:
+        held = self._find(session.name, window.id)
+        if held is None:
             return
-        turns = window.turns
-        self._drop(prefix)
+        is_stored = held.head is not None
+        self._let_go(held)
+        if not is_stored:
+            return
+        prefix, turns = state.window_prefix(session.name, window.id), window.turns
+        self._removed.append(prefix)
         for number in turns.leaves.keys() | turns.dropped_pages:
             self._drop(state.page_key(prefix, number))
         for name in {*turns.set_names(), *turns.dropped_sets}:
@@ -107,97 +172,156 @@ class SessionTable:
         for part in range(part_count(window.totals.turn_count)):
             self._drop(state.filter_key(prefix, part))
 
-    def store(self, snapshot_interval: int) -> list[tuple[bytes, bytes | None]]:
+    def store(self, snapshot_interval: int) -> list[Change]:
         """Encode what changed; nothing is in use any more. Returns the changelog entries."""
-        changes: Changes = dict.fromkeys(sorted(self._removed))
+        changes: list[Change] = [(key, None) for key in sorted(self._removed)]
         self._removed = []
         for session in self.used:
             for window in session.windows:
                 if not window.is_stored:
-                    self._store_window(session, window, snapshot_interval, changes)
+                    self._store_window(session.name, window, window.deadline(snapshot_interval), changes)
             self._keep(session)
         self._used.clear()
         self.decoded = 0
         for name in list(self._kept)[: max(0, len(self._kept) - KEPT_SESSIONS)]:
             del self._kept[name]
-        return list(changes.items())
+        return changes
 
-    def snapshot(self) -> Iterator[tuple[bytes, bytes]]:
-        yield from self._data.items()
+    def _store_window(self, name: bytes, window: Window, deadline: int, changes: list[Change]) -> None:
+        held = self._find(name, window.id) or self._hold(name, window.id)
+        prefix = state.window_prefix(name, window.id)
+        head = self._whole(held, window, deadline)
+        if head is None:
+            self._store_pages(prefix, window, changes)
+            head = state.encode_head(window, deadline)
+            self._connect(window, prefix)
+        held.head = head
+        changes.append((prefix, head))
+        window.is_stored = True
 
-    def _heads(self) -> Iterator[tuple[WindowName, state.Header]]:
-        for key, value in self._data.items():
-            if (name := state.head_names(key)) is not None:
-                yield name, state.header(value)
+    def _whole(self, held: Held, window: Window, deadline: int) -> bytes | None:
+        """The window in one record, while that is small. Once it is not, it never is again."""
+        turns = window.turns
+        if held.head is not None and not state.is_whole(held.head):
+            return None
+        is_small = window.totals.turn_count <= KEPT_TURNS and window.totals.span_count <= _WHOLE_SPANS
+        if is_small and len(turns.leaves) == 1 and not turns.spilled:
+            turns.stored()
+            head = state.encode_head(window, deadline, whole=True)
+            if len(head) <= WHOLE_BYTES:
+                return head
+        turns.changed_pages.update(turns.leaves)
+        return None
 
-    def _load(self, name: bytes) -> Session:
-        windows = [self._load_window(name, id_) for id_ in self._windows.get(name, ())]
-        windows.sort(key=lambda window: window.opened)
-        return Session(SessionKey.decode(name), name, windows)
-
-    def _load_window(self, name: bytes, id_: bytes) -> Window:
-        prefix = state.window_prefix(name, id_)
-        window = state.decode_head(id_, self._data[prefix])
-        self._connect(window, prefix)
-        return window
-
-    def _connect(self, window: Window, prefix: bytes) -> None:
-        """Let the window read pages and sets that are not decoded."""
-        data, turns = self._data, window.turns
-        turns.load_page = lambda number: state.decode_page(self._read(state.page_key(prefix, number)))
-        turns.load_set = lambda name: state.decode_set(self._read(state.set_key(prefix, name)))
-        turns.stored_page = lambda number: data.get(state.page_key(prefix, number))
-        turns.stored_set = lambda name: data.get(state.set_key(prefix, name))
-        turns.stored_filter = lambda part: data.get(state.filter_key(prefix, part))
-
-    def _read(self, key: bytes) -> bytes:
-        value = self._data[key]
-        self.decoded += len(value)
-        return value
-
-    def _keep(self, session: Session) -> None:
-        """Stored: keep it decoded, but for pages that are many."""
-        ids = tuple(window.id for window in session.windows)
-        if not ids:
-            self._windows.pop(session.name, None)
-            return
-        if self._windows.get(session.name) != ids:
-            self._windows[session.name] = ids
-        self._kept[session.name] = session
-        for window in session.windows:
-            window.turns.sets.clear()
-            if sum(map(len, window.turns.pages.values())) > KEPT_TURNS:
-                window.turns.pages.clear()
-
-    def _drop(self, key: bytes) -> None:
-        if self._data.pop(key, None) is not None:
-            self._removed.append(key)
-
-    def _store_window(self, session: Session, window: Window, snapshot_interval: int, changes: Changes) -> None:
-        prefix, turns = state.window_prefix(session.name, window.id), window.turns
+    def _store_pages(self, prefix: bytes, window: Window, changes: list[Change]) -> None:
+        turns = window.turns
         turns.balance()
         deletions = [state.page_key(prefix, number) for number in turns.dropped_pages]
         deletions += [state.set_key(prefix, name) for name in turns.dropped_sets - turns.changed_sets]
-        for key in sorted(deletions):
-            if self._data.pop(key, None) is not None:
-                changes[key] = None
+        changes += [(key, None) for key in sorted(deletions) if self._records.pop(key, None) is not None]
         entries = [
             (state.page_key(prefix, number), state.encode_page(turns.pages[number])) for number in turns.changed_pages
         ]
         entries += [(state.set_key(prefix, name), state.encode_set(turns.sets[name])) for name in turns.changed_sets]
         turns.stored()
         entries += self._filter(prefix, window, dict(entries))
-        entries.append((prefix, state.encode_head(window, window.deadline(snapshot_interval))))
-        for key, value in sorted(entries):
-            self._data[key] = changes[key] = value
-        window.is_stored = True
-        self._connect(window, prefix)
+        entries.sort()
+        self._records.update(entries)
+        changes += entries
 
     def _filter(self, prefix: bytes, window: Window, pages: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
         """Of a large window that was sealed since it was stored last: what tells whether it holds a trace."""
-        if not window.sealed or len(window.turns.leaves) == 1 or state.filter_key(prefix, 0) in self._data:
+        if not window.sealed or len(window.turns.leaves) == 1 or state.filter_key(prefix, 0) in self._records:
             return []
         keys = [state.page_key(prefix, number) for number in window.turns.leaves]
-        traces = (trace for key in keys for trace in state.trace_ids(pages.get(key) or self._data[key]))
+        traces = (trace for key in keys for trace in state.trace_ids(pages.get(key) or self._records[key]))
         parts = build(traces, part_count(window.totals.turn_count))
         return [(state.filter_key(prefix, part), hashes) for part, hashes in enumerate(parts)]
+
+    def _drop(self, key: bytes) -> None:
+        if self._records.pop(key, None) is not None:
+            self._removed.append(key)
+
+    def _keep(self, session: Session) -> None:
+        """Stored: keep it decoded, but for pages that are many."""
+        if not session.windows:
+            return
+        self._kept[session.name] = session
+        for window in session.windows:
+            turns = window.turns
+            turns.sets.clear()
+            if sum(map(len, turns.pages.values())) > KEPT_TURNS:
+                turns.pages.clear()
+
+    # Held windows
+
+    def _all(self) -> Iterator[Held]:
+        for first in self._windows.values():
+            held: Held | None = first
+            while held is not None:
+                yield held
+                held = held.next
+
+    def _find(self, name: bytes, id_: bytes) -> Held | None:
+        held = self._windows.get(name)
+        while held is not None and held.id != id_:
+            held = held.next
+        return held
+
+    def _hold(self, name: bytes, id_: bytes) -> Held:
+        held = Held(name, id_)
+        first = self._windows.get(name)
+        if first is not None:
+            held.name, held.next, first.next = first.name, first.next, held
+        else:
+            self._windows[name] = held
+        return held
+
+    def _let_go(self, held: Held) -> None:
+        """The window is gone."""
+        self._wheel.discard(held)
+        first = self._windows[held.name]
+        if first is not held:
+            while first.next is not held:
+                assert first.next is not None
+                first = first.next
+            first.next = held.next
+        elif held.next is None:
+            del self._windows[held.name]
+        else:
+            self._windows[held.name] = held.next
+        held.head = held.next = None
+
+    # Loading
+
+    def _load(self, name: bytes) -> Session:
+        windows = []
+        held = self._windows.get(name)
+        while held is not None:
+            windows.append(self._load_window(held))
+            held = held.next
+        windows.sort(key=lambda window: window.opened)
+        return Session(SessionKey.decode(name), name, windows)
+
+    def _load_window(self, held: Held) -> Window:
+        assert held.head is not None, "a window that is not stored is in use"
+        window = state.decode_head(held.id, held.head)
+        if state.is_whole(held.head):
+            self.decoded += len(held.head)
+        else:
+            self._connect(window, state.window_prefix(held.name, held.id))
+        return window
+
+    def _connect(self, window: Window, prefix: bytes) -> None:
+        """Let the window read pages and sets that are not decoded."""
+        records, turns = self._records, window.turns
+        turns.load_page = lambda number: state.decode_page(self._read(state.page_key(prefix, number)))
+        turns.load_set = lambda name: state.decode_set(self._read(state.set_key(prefix, name)))
+        turns.stored_page = lambda number: records.get(state.page_key(prefix, number))
+        turns.stored_set = lambda name: records.get(state.set_key(prefix, name))
+        turns.stored_filter = lambda part: records.get(state.filter_key(prefix, part))
+
+    def _read(self, key: bytes) -> bytes:
+        value = self._records[key]
+        self.decoded += len(value)
+        return value

@@ -16,7 +16,7 @@ from services.sessionizer.engine.watermark import PartitionTime
 from services.sessionizer.engine.window import NEVER, Window
 from services.sessionizer.keyed_stage import Instant, KeyedStage
 from services.sessionizer.stage import Flush, Moment, Output
-from services.sessionizer.table import SessionTable, WindowName
+from services.sessionizer.table import Held, SessionTable
 from services.shared.model.live import LiveUpdate
 from services.shared.model.span import SpanFacts
 from services.shared.records import rollups
@@ -75,7 +75,7 @@ class Windows:
         self._policy, self._topic, self._partition, self._is_watched = policy, topic, partition, is_watched
         self._max_identities, self._swept_windows = max_identities, swept_windows
         self._table = SessionTable()
-        self._swept_last: list[WindowName] = []  # due in this sweep, of sessions that its record will change
+        self._swept_last: list[Held] = []  # due in this sweep, of sessions that its record will change
         self._outputs: list[Output] = []
         self._removed: dict[bytes, list[Window]] = {}
         self._retracted: dict[bytes, dict[str, bytes]] = {}  # by session: what the live view keeps of absorbed windows
@@ -86,7 +86,7 @@ class Windows:
         self._table.restore(entries)
 
     def restored(self) -> None:
-        self._table.restored()
+        """Nothing is left to do."""
 
     def snapshot(self) -> Iterable[tuple[bytes, bytes]]:
         return self._table.snapshot()
@@ -154,26 +154,23 @@ class Windows:
         touched = {group.key.encode() for group in ahead.groups} if ahead else set[bytes]()
         enough = self._backlog + SWEPT_BYTES
         for _ in range(self._swept_windows):
-            name = self._table.wheel.next_due(at.watermark, self._deadline)
-            if name is None:
+            held = self._table.next_due(at.watermark, self._policy.snapshot_interval)
+            if held is None:
                 self._pass_time(self._swept_last, at)
                 self._swept_last = []
                 return True
-            if name[0] in touched:
-                self._swept_last.append(name)
+            if held.name in touched:
+                self._swept_last.append(held)
             else:
-                self._pass_time([name], at)
+                self._pass_time([held], at)
             if self._backlog > enough:
                 break
         return False
 
-    def _deadline(self, name: WindowName) -> int | None:
-        return self._table.deadline(name, self._policy.snapshot_interval)
-
-    def _pass_time(self, names: Iterable[WindowName], at: Instant) -> None:
-        for name in names:
-            self._backlog += _BYTES_A_WINDOW + _COPIES_OF_A_HEAD * self._table.size(name)
-            session, window = self._table.window(name)
+    def _pass_time(self, due: Iterable[Held], at: Instant) -> None:
+        for held in due:
+            self._backlog += _BYTES_A_WINDOW + _COPIES_OF_A_HEAD * self._table.size(held)
+            session, window = self._table.window(held)
             self._close_or_open(window, at)
             if window.has_expired(at.watermark):
                 session.windows.remove(window)
@@ -195,7 +192,7 @@ class Windows:
             self._removed.setdefault(session.name, []).append(window)
 
     def _file(self, session: Session, window: Window) -> None:
-        self._table.wheel.file(window.deadline(self._policy.snapshot_interval), (session.name, window.id))
+        self._table.file(session, window, window.deadline(self._policy.snapshot_interval))
 
     # Flush
 

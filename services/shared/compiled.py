@@ -9,6 +9,8 @@ from services.shared.errors import PermanentError
 
 MODULES: tuple[str, ...] = (
     "services.sessionizer._publication",
+    "services.sessionizer._state_reader",
+    "services.sessionizer._state_writer",
     "services.sessionizer.engine.intervals",
     "services.sessionizer.engine.names",
     "services.sessionizer.engine.said",
@@ -20,6 +22,8 @@ MODULES: tuple[str, ...] = (
     "services.sessionizer.engine.usage",
     "services.sessionizer.engine.who",
     "services.sessionizer.engine.window",
+    "services.sessionizer.table",
+    "services.sessionizer.timers",
     "services.shared._record_batch",
     "services.shared.otlp._rows",
     "services.shared.otlp._meanings",

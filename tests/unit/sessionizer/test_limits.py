@@ -184,7 +184,7 @@ def test_a_session_key_holds_a_bounded_number_of_windows_and_no_span_is_lost(
     assert len(rows) == sum(row["span_count"] for row in rows) == 600
     assert stage_run.counts["spanloom_windows_given_up_total", ""] == 600 - MAX_WINDOWS
     assert stage_run.counts["spanloom_windowed_spans_total", "identity_evicted"] == 600 - MAX_WINDOWS
-    assert len([key for key, _ in stage_run.stage.snapshot() if HOT.encode() in key]) == 2 * MAX_WINDOWS
+    assert len([key for key, _ in stage_run.stage.snapshot() if HOT.encode() in key]) == MAX_WINDOWS
 
 
 def test_windows_that_were_open_when_there_were_too_many_go_as_soon_as_they_are_closed() -> None:

@@ -8,28 +8,15 @@ from services.sessionizer import meta, state
 from services.sessionizer.engine.policy import Policy
 from services.sessionizer.engine.session import Effects, Now, Session
 from services.sessionizer.engine.spans import SpanSet
-from services.sessionizer.engine.turn import Turn
 from services.sessionizer.engine.watermark import NO_WATERMARK, PartitionTime, Source
 from services.sessionizer.engine.window import Window
 from services.shared.errors import PermanentError
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import Dimensions, SpanFacts
 from tests.support.spans import SECOND, T0, call, facts
+from tests.support.state_values import everything
 
 KEY = SessionKey("shop:1", "s \N{SNOWMAN} \x00")
-
-
-def everything(value: object) -> object:
-    """All there is in a state, to compare."""
-    if isinstance(value, (Window, Turn, SpanSet)) or hasattr(value, "__slots__"):
-        names = {name for cls in type(value).__mro__ for name in getattr(cls, "__slots__", ())}
-        skipped = {"load_page", "load_set", "changed_pages", "changed_sets", "pages", "sets", "is_stored", "touched"}
-        return {name: everything(getattr(value, name)) for name in sorted(names - skipped)}
-    if isinstance(value, dict):
-        return {key: everything(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [everything(each) for each in value]
-    return value
 
 
 def window_of(*spans: SpanFacts, policy: Policy | None = None) -> Window:
@@ -76,8 +63,19 @@ def test_a_window_comes_back_from_its_head_and_pages(count: int) -> None:
     window.turns.stored()
     again = state.decode_head(window.id, state.encode_head(window, 5))
     assert everything(again) == everything(window)
+    assert again.turns.pages == {}
     [page] = window.turns.pages.values()
     assert everything(state.decode_page(state.encode_page(page))) == everything(page)
+    assert state.trace_ids(state.encode_page(page)) == list(page)
+
+
+@pytest.mark.parametrize("count", [1, 2, 60])
+def test_a_whole_window_comes_back_from_one_record(count: int) -> None:
+    window = window_of(*rich_spans(count))
+    window.turns.stored()
+    again = state.decode_head(window.id, state.encode_head(window, 5, whole=True))
+    assert everything(again) == everything(window)
+    assert everything(again.turns.pages) == everything(window.turns.pages)
 
 
 def test_sums_over_64_bits_come_back() -> None:

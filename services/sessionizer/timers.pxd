@@ -1,0 +1,18 @@
+cimport cython
+
+
+@cython.no_gc
+cdef class Timer:
+    cdef public long long filed, later
+
+
+cdef class Wheel:
+    cdef dict _buckets, _passed
+    cdef list _order, _at_hand
+    cdef long long _filed, _number
+    cdef object _time
+
+    cpdef file(self, long long deadline, Timer timer)
+    cpdef discard(self, Timer timer)
+    cdef bint _open_bucket(self, time) except -1
+    cdef _put(self, long long number, Timer timer)

@@ -1,0 +1,18 @@
+"""What is in a state, to compare: windows, turns, sets of spans, as trees of plain values."""
+
+_NOT_STORED = {
+    *("load_page", "load_set", "stored_page", "stored_set", "stored_filter"),
+    *("changed_pages", "changed_sets", "pages", "sets", "is_stored", "touched"),
+}
+
+
+def everything(value: object) -> object:
+    """All there is but what is derived, and the pages that a window has decoded."""
+    if hasattr(value, "__slots__"):
+        names = {name for cls in type(value).__mro__ for name in getattr(cls, "__slots__", ())}
+        return {name: everything(getattr(value, name)) for name in sorted(names - _NOT_STORED)}
+    if isinstance(value, dict):
+        return {key: everything(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [everything(each) for each in value]
+    return value
