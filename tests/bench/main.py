@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.bench import machine, page
-from tests.bench.options import Options
+from tests.bench.options import MOST, RATE, SESSIONS, Options
 from tests.bench.parts import PARTS, Part
 from tests.bench.results import CaseResult, PartResult, Results
 from tests.bench.site import Site, site
@@ -32,8 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--save", action="store_true", help="put the figures into the committed results, and make the pages anew"
     )
     parser.add_argument("--pages", action="store_true", help="measure nothing, make the pages from the results anew")
-    parser.add_argument("--rate", type=int, default=5_000, help="spans/s of the latency part (%(default)s)")
-    parser.add_argument("--sessions", type=int, default=1_000_000, help="of the api and many parts (%(default)s)")
+    parser.add_argument("--rate", type=int, default=RATE, help="spans/s of the latency part (%(default)s)")
+    parser.add_argument(
+        "--sessions", type=int, default=SESSIONS, help="of the parts state, restart and api (%(default)s)"
+    )
+    parser.add_argument(
+        "--most", type=int, default=MOST, metavar="SPANS", help="of a case: for a look on a busy machine"
+    )
     options = parser.parse_args(arguments)
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no part is called {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
@@ -66,7 +71,8 @@ def _run(chosen: Sequence[str], told: argparse.Namespace) -> Iterator[PartResult
             if part.needs_kafka and kafka is None:
                 kafka = stack.enter_context(site(folder))
             deadline = started + _QUICK_SECONDS if told.quick else float("inf")
-            yield _measure(name, part, Options(told.quick, told.rate, told.sessions, folder, kafka), deadline)
+            options = Options(told.quick, told.rate, told.sessions, told.most, folder, kafka)
+            yield _measure(name, part, options, deadline)
 
 
 def _measure(name: str, part: Part, options: Options, deadline: float) -> PartResult:
@@ -83,7 +89,7 @@ def _measure(name: str, part: Part, options: Options, deadline: float) -> PartRe
         except AssertionError as error:  # of a case: the others may tell something all the same
             _progress(f"{name}: {case} failed: {error}")
             left_out.append(f"{case} (failed)")
-    command = f"tests/bench/run {name}{' --quick' * options.quick}"
+    command = f"tests/bench/run {name}{' --quick' * options.quick}{options.said}"
     return PartResult(name, about, command, time.monotonic() - began, results, left_out)
 
 

@@ -28,7 +28,7 @@ was filled before it started; broker and worker share the machine. CPU is user a
 all threads, between the moment at which 20 % of the spans are counted and the last one: a span is counted when
 the transaction that adds it to its window is committed. `parse only` is the protobuf library on the same records as
 a consumer gets them. Sizes of topics are as on disk, compressed where Spanloom compresses.""",
-        lambda options: worker.cases(options.site, quick=options.quick),
+        lambda options: worker.cases(options.site, quick=options.quick, most=options.most),
         needs_kafka=True,
         is_quick=True,
     ),
@@ -63,7 +63,8 @@ A real `spanloom worker` on Apache Kafka, spans of about 0.5 KB with texts of 10
 two turns, 4 partitions. First all sessions open; then the worker is killed and another one started; then spans come
 for a minute whose times let all sessions close and expire. An answer is that to a question which needs nothing but
 a turn of the event loop, asked every 20 ms: what it takes is the pause that it met, and what others on the machine
-take. Recovery is what a start takes more than that of a worker without sessions.""",
+take. Pauses are what the worker itself says of its event loop (`spanloom_pause_seconds`), by length: it looks every
+20 ms. Recovery is what a start takes more than that of a worker without sessions.""",
         lambda options: restart.cases(options.site, sessions=options.sessions),
         needs_kafka=True,
     ),
@@ -75,7 +76,7 @@ behind its HTTP protocol, in a process of its own, statements one after another)
 between 20 % of the rows and the last one, ClickHouse apart. A rollup is a window with two turns, which is a row in each
 of two tables of windows and two rows of turns. Sizes in ClickHouse are on disk, after merges; each span has texts of
 its own, words in no order; rollups repeat theirs.""",
-        lambda options: sinks.cases(options.site, quick=options.quick),
+        lambda options: sinks.cases(options.site, quick=options.quick, most=options.most),
         needs_kafka=True,
         is_quick=True,
     ),
@@ -93,7 +94,7 @@ of ClickHouse itself, as dashboards do. `tests/bench/run api --sessions 10000000
         """\
 Workers started together on 4 partitions of the same topics, 2.6 KB a span, 500 a record. On a machine of two cores
 the broker and the workers share these, so it is CPU that tells whether workers cost each other anything.""",
-        lambda options: worker.scaling(options.site, quick=options.quick),
+        lambda options: worker.scaling(options.site, most=options.most),
         needs_kafka=True,
     ),
 }

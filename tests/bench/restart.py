@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from tests.bench import flow, watch
 from tests.bench.answering import Answering, pause_figures, pauses
@@ -38,6 +39,8 @@ def cases(site: Site, *, sessions: int) -> Iterator[Measurement]:
         yield f"{sessions:,} sessions open", run.open
         yield f"{sessions:,} sessions after a kill", run.restart
         yield f"{sessions:,} sessions close and expire", run.close
+        for when in run.pauses:
+            yield f"pauses while {sessions:,} sessions {when}", partial(run.pauses.__getitem__, when)
 
 
 class _Run:
@@ -46,6 +49,7 @@ class _Run:
         self._shift = time.time_ns() - _BEFORE - T0  # noqa: TID251 - spans of the future would be corrected
         self._requests = Requests(_SPAN_BYTES, text=_TEXT)
         self._start_seconds = 0.0
+        self.pauses: dict[str, list[Figure]] = {}
 
     def open(self) -> list[Figure]:
         """Spans wait in the topic; a worker reads them all."""
@@ -58,6 +62,7 @@ class _Run:
             self._installation.fill(flow.encoded(flow.filling(self._sessions), self._requests, self._shift))
             self._wait(lambda: self._counted() >= self._sessions * _SESSION_SPANS, "all spans counted")
         used = watch.cpu_seconds([self._worker.process.pid]) - cpu
+        self.pauses["open"] = pause_figures(before, pauses(self._worker))
         self._wait_until_open()
         grown = watch.memory(self._worker.process.pid) - empty
         return [
@@ -65,7 +70,6 @@ class _Run:
             Figure("memory of the worker", "MB", (empty + grown) / MILLION),
             Figure("worker CPU", "CPU-s per million spans", per_million(used, self._sessions * _SESSION_SPANS)),
             *answering.figures(),
-            *pause_figures(before, pauses(self._worker)),
         ]
 
     def restart(self) -> list[Figure]:
@@ -92,10 +96,10 @@ class _Run:
                 first, last = (len(records) * part // _CLOSING_SECONDS for part in (second, second + 1))
                 self._installation.fill(records[first:last])
             self._wait(self._are_expired, "all sessions expired")
+        self.pauses["close and expire"] = pause_figures(before, pauses(self._worker))
         return [
             Figure("sessions expired", "sessions/s", self._sessions / (time.perf_counter() - since)),
             *answering.figures(),
-            *pause_figures(before, pauses(self._worker)),
         ]
 
     def _started(self) -> tuple[Service, float]:

@@ -14,10 +14,9 @@ from tests.bench.load import records
 from tests.bench.made_rollups import made_rollups
 from tests.bench.results import Measurement
 from tests.bench.site import BenchInstallation, Site
-from tests.bench.worker import WARM_UP, begin
+from tests.bench.worker import WARM_UP, at_most, begin
 from tests.bench.yardstick import parse_of_topic
 from tests.support.clickhouse import ClickHouseServer, migrated
-from tests.support.eventually import eventually
 from tests.support.installation import Service
 
 _CASES = (
@@ -29,18 +28,18 @@ _CASES = (
 _QUICK = (Case(150_000),)
 _ROLLUPS = 1_000_000
 _LONGEST = 1800.0  # seconds
-_LOOK = 0.5  # seconds
 _SIZE = """
     SELECT sum(bytes_on_disk) AS size, sum(rows) AS held FROM system.parts
     WHERE active AND database = {database:String} AND table = {table:String}"""
 
 
-def cases(site: Site, *, quick: bool) -> Iterator[Measurement]:
+def cases(site: Site, *, quick: bool, most: int) -> Iterator[Measurement]:
     """Of the span sink, then of the rollup sink."""
-    for number, case in enumerate(_QUICK if quick else _CASES):
+    for number, case in enumerate(at_most(most, _QUICK if quick else _CASES)):
         yield f"spans of {case.name}", partial(_spans, site, f"spans-{number}", case)
     if not quick:
-        yield f"{_ROLLUPS:,} rollups of sessions of two turns", partial(_rollups, site, "rollups", _ROLLUPS)
+        rollups = min(_ROLLUPS, most)
+        yield f"{rollups:,} rollups of sessions of two turns", partial(_rollups, site, "rollups", rollups)
 
 
 def _spans(site: Site, name: str, case: Case) -> list[Figure]:
@@ -101,18 +100,17 @@ class _Run:
 
     def until(self, count: int, reader: str, table: str) -> tuple[_Both, _Both]:
         """After the warm-up, and when so many rows are in."""
+        clickhouse: dict[float, float] = {}
 
-        def look(enough: float) -> _Both | None:
+        def look() -> Look:
             at, cpu = time.perf_counter(), watch.cpu_seconds([self._sink.process.pid])
-            clickhouse = watch.cpu_seconds([self._server.pid])
-            rows = watch.total([self._sink], "spanloom_sink_rows_total", reader, table)
-            return _Both(Look(at, cpu, (rows,)), clickhouse) if rows >= enough else None
+            clickhouse[at] = watch.cpu_seconds([self._server.pid])
+            return Look(at, cpu, (watch.total([self._sink], "spanloom_sink_rows_total", reader, table),))
 
-        first = eventually(lambda: look(count * WARM_UP), within=_LONGEST, what="the warm-up", every=_LOOK)
-        last = eventually(lambda: look(count), within=_LONGEST, what=f"{count} rows of {table}", every=_LOOK)
-        assert first is not None
-        assert last is not None
-        return first, last
+        self._sink.wait_until_ready()
+        first = watch.look_until(look, count * WARM_UP, within=_LONGEST, what="the warm-up")
+        last = watch.look_until(look, count, within=_LONGEST, what=f"{count} rows of {table}")
+        return _Both(first, clickhouse[first.at]), _Both(last, clickhouse[last.at])
 
     @property
     def peak_memory(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient
 
 from services.shared.kafka_topics import changelog_topic, ensure_topics, topic_specs
@@ -128,26 +128,6 @@ def _is_taken(producer: Producer, topic: str, value: bytes, **more: Any) -> bool
     except BufferError:  # what waits for the broker is bounded
         return False
     return True
-
-
-class Committed:
-    """How far a group has committed, asked from the broker: it costs the group's members nothing."""
-
-    def __init__(self, bootstrap: str, group: str, topic: str, partitions: int) -> None:
-        self._reader = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False})
-        self._where = [TopicPartition(topic, number) for number in range(partitions)]
-
-    def records(self) -> int:
-        """Records of all partitions that are done; none while the broker has not found who keeps the offsets."""
-        try:
-            return sum(max(0, each.offset) for each in self._reader.committed(self._where, timeout=30.0))
-        except KafkaException as error:
-            if not error.args[0].retriable() and error.args[0].code() != KafkaError.NOT_COORDINATOR:
-                raise
-            return 0
-
-    def close(self) -> None:
-        self._reader.close()
 
 
 @contextmanager

@@ -1,11 +1,15 @@
 """What processes took: CPU time with all threads, memory."""
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psutil
 
+from tests.bench.figures import Look
 from tests.support.installation import Service
+
+_SHORTEST, _LONGEST, _UNKNOWN = 0.05, 10.0, 0.3  # seconds between two looks
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
@@ -30,6 +34,22 @@ def total(services: Iterable[Service], name: str, *labels: str) -> float:
         service.process.check_running()
         found += service.metric(name, *labels)
     return found
+
+
+def look_until(look: Callable[[], Look], enough: float, *, within: float, what: str) -> Look:
+    """The first look that finds so many spans done by every step.
+
+    Looks cost those who are looked at: there are few of them, each after half the time that is left as it seems.
+    """
+    begin = last = look()
+    pause = threading.Event()
+    while (done := min(last.spans)) < enough:
+        since = last.at - begin.at
+        assert since < within, f"not within {within:g} s: {what}; {done:,.0f} of {enough:,.0f} are done"
+        rate = (done - min(begin.spans)) / since if since else 0.0
+        pause.wait(min(max((enough - done) / rate / 2, _SHORTEST), _LONGEST) if rate else _UNKNOWN)
+        last = look()
+    return last
 
 
 def _status(pid: int, name: str) -> int:
