@@ -38,8 +38,8 @@ class KeyedStates(Protocol[_Taken_contra]):
     def restore(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Apply changelog entries in log order, the meta record left out."""
 
-    def restored(self) -> None:
-        """All entries are applied: rebuild what is derived from them."""
+    def restored(self, watermark: int) -> None:
+        """All entries are applied: rebuild what is derived from them. `watermark` is that of the meta record."""
 
     def snapshot(self) -> Iterable[tuple[bytes, bytes]]:
         """All states as changelog entries. What is not flushed may be missing."""
@@ -102,11 +102,12 @@ class KeyedStage(Generic[_Content]):
 
     def restored(self) -> int | None:
         """The first record begins with a sweep, which may have been interrupted; where it was not, it does nothing."""
-        self.states.restored()
         meta = self._meta
+        if meta is not None:
+            self._time = meta.time
+        self.states.restored(self._time.watermark)
         if meta is None:
             return None
-        self._time = meta.time
         if meta.epoch < self._epoch:
             self._position = 0
         else:

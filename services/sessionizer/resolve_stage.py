@@ -8,26 +8,31 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 
-from services.sessionizer.engine.resolve import Held, ResolvePolicy, Trace, Unresolved
+from services.sessionizer import bindings
+from services.sessionizer import resolve_state as state
+from services.sessionizer.engine.resolve import ResolvePolicy, Unresolved, Wait, is_own_session, own_session
 from services.sessionizer.engine.watermark import NO_WATERMARK, PartitionTime
 from services.sessionizer.keyed_stage import Instant, KeyedStage
-from services.sessionizer.resolve_table import TraceTable
+from services.sessionizer.resolve_table import WaitTable
 from services.sessionizer.span_outputs import SessionSpansOutput
 from services.sessionizer.stage import Flush, Moment
-from services.sessionizer.wheel import Wheel
 from services.shared.model.outcome import ResolveOutcome
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import SessionEnd
 from services.shared.records.session_spans import SpanGroup, WatermarkRecord
 from services.shared.records.trace_spans import (
-    TracesRecord,
     WaitingGroup,
     WaitingSpan,
-    decode,
+    decode_time,
     decode_waiting,
     encode_waiting,
     halves_of_waiting,
 )
+
+try:
+    from services.sessionizer._bindings import Bindings
+except ImportError:  # not built, or switched off
+    Bindings = bindings.Bindings  # type: ignore[misc,assignment]  # equal
 
 ARRIVAL_BYTES = 8 << 10
 """Spans that arrive together are kept in parts of about this size."""
@@ -39,10 +44,14 @@ SWEPT_BYTES = 1 << 20
 
 _WATERMARK_INTERVAL = 10**9  # of log time
 _BYTES_A_TRACE = 100  # of its state, about; for the backlog only
+_SLACK = 1_000  # waits that are over and are remembered all the same
 
 
 class Traces:
-    """The traces of one partition. See `KeyedStates` for the contract of each method."""
+    """The traces of one partition. See `KeyedStates` for the contract of each method.
+
+    A trace is in `_bindings`, or it waits: then it is in `_table` and in `_begun`.
+    """
 
     def __init__(
         self,
@@ -55,10 +64,11 @@ class Traces:
     ) -> None:
         self._policy, self._session_spans = policy, session_spans
         self._source, self._siblings, self._swept_traces = source, siblings, swept_traces
-        self._table = TraceTable()
-        self._wheel: Wheel[tuple[bytes]] = Wheel()
+        self._bindings = Bindings(policy.kept)
+        self._table = WaitTable()
+        self._begun: dict[bytes, int] = {}  # when each wait began
         self._waits: list[tuple[int, bytes]] = []  # a heap of (begin, trace), of waits that are over as well
-        self._spans = self._bytes = self._bound = 0
+        self._spans = self._bytes = 0
         self._counts: Counter[tuple[str, str]] = Counter()
         self._changed = 0
         self._told_at = NO_WATERMARK  # log time
@@ -66,105 +76,104 @@ class Traces:
     # Recovery
 
     def restore(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
-        self._table.restore(entries)
+        for key, value in entries:
+            if value is None:
+                self._bindings.unload(key)
+                self._table.load(key, None)
+            elif state.is_segment(key, value):
+                self._table.load(key, None)
+                self._bindings.load(key, value)
+            else:
+                self._bindings.unload(key)
+                self._table.load(key, value)
 
-    def restored(self) -> None:
+    def restored(self, watermark: int) -> None:
+        self._bindings.loaded(watermark)
         for trace_id, header in self._table.headers():
-            deadline = self._policy.deadline(is_bound=header.is_bound, since=header.since)
-            self._wheel.file(deadline, (trace_id,))
-            self._bound += header.is_bound
             self._spans += header.spans
             self._bytes += header.size
-            if not header.is_bound:
-                self._waits.append((header.since, trace_id))
-        heapify(self._waits)
+            self._begun[trace_id] = header.since
+        self._sort_waits()
 
     def snapshot(self) -> Iterator[tuple[bytes, bytes]]:
-        return self._table.snapshot()
+        yield from self._bindings.snapshot()
+        yield from self._table.snapshot()
 
     # Time
 
-    def sweep(self, at: Instant, ahead: TracesRecord | None) -> bool:  # noqa: ARG002 - spans have no versions
+    def sweep(self, at: Instant, ahead: bytes | None) -> bool:  # noqa: ARG002 - spans have no versions
+        left = self._bindings.expire(at.watermark, self._swept_traces)
+        if left and not self._is_over(at):
+            return True
         released = self._session_spans.size + SWEPT_BYTES
-        for _ in range(self._swept_traces):
-            due = self._wheel.next_due(at.watermark, self._deadline)
-            if due is None:
+        while left and self._session_spans.size <= released:
+            self._give_up(self._table.wait(self._waits[0][1]), at, ResolveOutcome.NO_SESSION_ID)
+            if not self._is_over(at):
                 return True
-            trace = self._table.trace(due[0])
-            if trace.key is None:
-                self._give_up(trace, at, ResolveOutcome.NO_SESSION_ID)
-            else:
-                trace.expire()
-                self._bound -= 1
-                self._changed += _BYTES_A_TRACE
-            if self._session_spans.size > released:
-                break
+            left -= 1
         return False
 
-    def _deadline(self, entry: tuple[bytes]) -> int | None:
-        of = self._table.header(entry[0])
-        return None if of is None else self._policy.deadline(is_bound=of.is_bound, since=of.since)
+    def _is_over(self, at: Instant) -> bool:
+        """Whether the longest wait is, the first one then."""
+        longest = self._longest_wait()
+        return longest is not None and at.watermark > self._begun[longest] + self._policy.resolve_timeout
 
-    def _give_up(self, trace: Trace, at: Instant, why: ResolveOutcome) -> None:
+    def _give_up(self, wait: Wait, at: Instant, why: ResolveOutcome) -> None:
         """The wait is over: by setting the trace is a session of its own, or its spans do not count."""
         if self._policy.unresolved is Unresolved.TRACE:
-            project = decode_waiting(next(trace.held.arrivals())).project
-            time = max(at.watermark, trace.since)
-            self._bind(trace, trace.own_session(project), time, ResolveOutcome.TRACE_SESSION)
-            return
-        held = trace.drop()
-        self._count(why, held.spans)
-        self._let_go(trace, held)
+            project = decode_waiting(next(wait.held.arrivals())).project
+            key, time = own_session(wait.trace_id, project), max(at.watermark, wait.since)
+            self._bind(wait, key, time, ResolveOutcome.TRACE_SESSION)
+        else:
+            self._count(why, wait.held.spans)
+            self._end(wait)
 
     # Content
 
-    def take(self, content: TracesRecord, at: Instant) -> None:
-        for group in content.bindings:
-            time = max(at.watermark, group.record_time)
-            for trace_id in group.traces:
-                if not self._table.is_bound(trace_id):
-                    self._bind(self._table.trace(trace_id), group.key, time, ResolveOutcome.RESOLVED)
-        for waiting in content.waiting:
+    def take(self, content: bytes, at: Instant) -> None:
+        resolved, waiting = self._bindings.take(content, at.watermark, self._begun)
+        for trace_id, key, time in resolved:
+            if trace_id in self._begun:  # else it was bound by another one
+                self._bind(self._table.wait(trace_id), key, time, ResolveOutcome.RESOLVED)
+        for group in waiting:
             by_trace: dict[bytes, list[WaitingSpan]] = {}
-            for span in waiting.spans:
+            for span in group.spans:
                 by_trace.setdefault(span.facts.session_trace, []).append(span)
             for trace_id, spans in by_trace.items():
-                part = WaitingGroup(waiting.project, waiting.record_time, tuple(spans))
-                self._arrive(self._table.trace(trace_id), part, at)
+                self._arrive(trace_id, WaitingGroup(group.project, group.record_time, tuple(spans)), at)
         while (longest := self._longest_wait()) is not None and self._bytes > self._policy.max_bytes:
-            self._give_up(self._table.trace(longest), at, ResolveOutcome.TOO_MANY_WAITING)
+            self._give_up(self._table.wait(longest), at, ResolveOutcome.TOO_MANY_WAITING)
 
-    def _arrive(self, trace: Trace, group: WaitingGroup, at: Instant) -> None:
+    def _arrive(self, trace_id: bytes, group: WaitingGroup, at: Instant) -> None:
         time = max(at.watermark, group.record_time)
-        if trace.key is not None:
-            trace.use(time)
-            self._release(trace.key, group)
-            outcome = ResolveOutcome.TRACE_SESSION if trace.is_own_session else ResolveOutcome.RESOLVED
-            self._count(outcome, len(group.spans))
+        key = self._bindings.session(trace_id)
+        if key is not None:
+            self._bindings.use(trace_id, time)
+            self._release(key, group)
+            is_own = is_own_session(trace_id, key)
+            self._count(ResolveOutcome.TRACE_SESSION if is_own else ResolveOutcome.RESOLVED, len(group.spans))
             return
-        is_new = not trace.is_known
+        if trace_id in self._begun:
+            wait = self._table.wait(trace_id)
+        else:
+            wait = self._table.begin(trace_id, time)
+            self._begun[trace_id] = time
+            heappush(self._waits, (time, trace_id))
+        before = wait.held.size
         for arrival, spans in _arrivals(group):
-            before = trace.held.size
-            trace.hold(arrival, spans, time)
-            self._bytes += trace.held.size - before
-            self._changed += len(arrival)
+            wait.held.add(arrival, spans)
         self._spans += len(group.spans)
-        self._changed += _BYTES_A_TRACE
-        if is_new:
-            heappush(self._waits, (trace.since, trace.id))
-            self._file(trace)
-        if trace.held.size > self._policy.max_trace_bytes:
-            self._give_up(trace, at, ResolveOutcome.TOO_MANY_WAITING)
+        self._bytes += wait.held.size - before
+        self._changed += wait.held.size - before + _BYTES_A_TRACE
+        if wait.held.size > self._policy.max_trace_bytes:
+            self._give_up(wait, at, ResolveOutcome.TOO_MANY_WAITING)
 
-    def _bind(self, trace: Trace, key: SessionKey, time: int, outcome: ResolveOutcome) -> None:
-        held = trace.bind(key, time)
-        self._bound += 1
-        self._changed += _BYTES_A_TRACE
-        for arrival in held.arrivals():
+    def _bind(self, wait: Wait, key: SessionKey, time: int, outcome: ResolveOutcome) -> None:
+        self._bindings.bind(wait.trace_id, key, time)
+        for arrival in wait.held.arrivals():
             self._release(key, decode_waiting(arrival))
-        self._count(outcome, held.spans)
-        self._let_go(trace, held)
-        self._file(trace)
+        self._count(outcome, wait.held.spans)
+        self._end(wait)
 
     def _release(self, key: SessionKey, group: WaitingGroup) -> None:
         """To the session that the spans take over; and to those that they end."""
@@ -174,21 +183,24 @@ class Traces:
                 end = SessionEnd(span.facts.start, span.facts.trace_id, span.facts.span_id)
                 self._session_spans.add(SpanGroup(ended, group.record_time, (end,)))
 
-    def _let_go(self, trace: Trace, held: Held) -> None:
-        self._spans -= held.spans
-        self._bytes -= held.size
-        self._table.forget_pages(trace, held)
+    def _end(self, wait: Wait) -> None:
+        self._spans -= wait.held.spans
+        self._bytes -= wait.held.size
+        self._changed += _BYTES_A_TRACE
+        self._table.end(wait)
+        del self._begun[wait.trace_id]
+        if len(self._waits) > 2 * len(self._begun) + _SLACK:
+            self._sort_waits()
 
-    def _file(self, trace: Trace) -> None:
-        deadline = self._policy.deadline(is_bound=trace.key is not None, since=trace.since)
-        self._wheel.file(deadline, (trace.id,))
+    def _sort_waits(self) -> None:
+        self._waits = [(since, trace_id) for trace_id, since in self._begun.items()]
+        heapify(self._waits)
 
     def _longest_wait(self) -> bytes | None:
         """Of the waits that are not over the one that began first. The others before it are forgotten."""
         while self._waits:
             since, trace_id = self._waits[0]
-            of = self._table.header(trace_id)
-            if of is not None and not of.is_bound and of.since == since:
+            if self._begun.get(trace_id) == since:
                 return trace_id
             heappop(self._waits)
         return None
@@ -204,14 +216,14 @@ class Traces:
 
     @property
     def backlog(self) -> int:
-        return self._session_spans.size + self._changed
+        return self._session_spans.size + self._changed + self._bindings.size
 
     @property
     def gauges(self) -> dict[str, float]:
         return {
             "spanloom_waiting_spans": self._spans,
             "spanloom_waiting_bytes": self._bytes,
-            "spanloom_bound_traces": self._bound,
+            "spanloom_bound_traces": len(self._bindings),
         }
 
     def flush(self, moment: Moment, time: PartitionTime) -> Flush:
@@ -219,7 +231,7 @@ class Traces:
         if self._is_time_to_tell(time, drain=moment.drain):
             record = WatermarkRecord(self._source, time.watermark, time.source_count + self._siblings)
             outputs += self._session_spans.watermarks(record)
-        flush = Flush(outputs, self._table.store(), (), self._counts)
+        flush = Flush(outputs, [*self._bindings.store(), *self._table.store()], (), self._counts)
         self._counts, self._changed = Counter(), 0
         return flush
 
@@ -251,10 +263,10 @@ def resolve_stage(
     siblings: int,
     epoch: int = 1,
     swept_traces: int = SWEPT_TRACES,
-) -> KeyedStage[TracesRecord]:
+) -> KeyedStage[bytes]:
     """The stage of one partition. `fold` raises what `trace_spans.decode` raises for a record that is not ours.
 
     `source` is its name among the sources of `session_spans`; it is one of `siblings`.
     """
     traces = Traces(policy, session_spans, source=source, siblings=siblings, swept_traces=swept_traces)
-    return KeyedStage(traces, decode, source_timeout=policy.source_timeout, epoch=epoch)
+    return KeyedStage(traces, decode_time, source_timeout=policy.source_timeout, epoch=epoch)

@@ -85,7 +85,7 @@ class Windows:
     def restore(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         self._table.restore(entries)
 
-    def restored(self) -> None:
+    def restored(self, watermark: int) -> None:
         """Nothing is left to do."""
 
     def snapshot(self) -> Iterable[tuple[bytes, bytes]]:

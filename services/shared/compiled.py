@@ -8,6 +8,7 @@ from services import COMPILED
 from services.shared.errors import PermanentError
 
 MODULES: tuple[str, ...] = (
+    "services.sessionizer._bindings",
     "services.sessionizer._publication",
     "services.sessionizer._state_reader",
     "services.sessionizer._state_writer",

@@ -43,7 +43,7 @@ class ResolveRun:
         self.stage = self._new_stage()
         self.stage.restored()
 
-    def _new_stage(self) -> KeyedStage[TracesRecord]:
+    def _new_stage(self) -> KeyedStage[bytes]:
         return resolve_stage(
             self.policy,
             SessionSpansOutput("session_spans", PARTITIONS),

@@ -1,4 +1,4 @@
-"""The rules of one trace: whose session its spans take over that name none, and how long they wait for it.
+"""The rules of one trace: how long its spans that name no session wait for one, and how long it stays known.
 
 A trace is bound to a session, or spans of it wait, or nothing is known of it. What waits is kept
 as it came, encoded: nothing looks into it before it is released.
@@ -52,9 +52,10 @@ class ResolvePolicy:
         if problems:
             raise ValueError("; ".join(problems))
 
-    def deadline(self, *, is_bound: bool, since: int) -> int:
-        """A greater watermark ends the wait, or the binding."""
-        return since + self.resolve_timeout + (self.allowed_lateness if is_bound else 0)
+    @property
+    def kept(self) -> int:
+        """For how long after its last use a binding is kept."""
+        return self.resolve_timeout + self.allowed_lateness
 
 
 def _no_page(number: int) -> bytes:
@@ -100,56 +101,22 @@ def _arrivals(page: bytes) -> Iterator[bytes]:
 
 
 @dataclass(slots=True)
-class Trace:
-    """A trace and what is known of it.
+class Wait:
+    """Spans of a trace that is not bound, and `since` when they wait: since the first of them came.
 
-    `since`: of a bound trace its last use, of others when the wait began. These times are the later
-    of watermark and record time, so that neither a record of the past nor a watermark that is
-    not known yet cuts a wait short.
+    That is the later of watermark and record time, so that neither a record of the past nor a
+    watermark that is not known yet cuts a wait short. The same holds for the last use of a binding.
     """
 
-    id: bytes
-    key: SessionKey | None = None
-    since: int = 0
+    trace_id: bytes
+    since: int
     held: Held = field(default_factory=Held)
 
-    @property
-    def is_known(self) -> bool:
-        """Whether it is bound, or something waits."""
-        return self.key is not None or self.held.spans > 0
 
-    def bind(self, key: SessionKey, at: int) -> Held:
-        """The first binding. Returns what waited for it; from now on nothing does."""
-        assert self.key is None, "the first binding of a trace wins"
-        held, self.held = self.held, Held()
-        self.key, self.since = key, at
-        return held
+def own_session(trace_id: bytes, project: str) -> SessionKey:
+    """The session that a trace without one is."""
+    return SessionKey(project, f"trace:{trace_id.hex()}")
 
-    def use(self, at: int) -> None:
-        """Spans took the session over."""
-        self.since = max(self.since, at)
 
-    def hold(self, arrival: bytes, spans: int, at: int) -> None:
-        """Spans of a trace that is not bound. The first of them begin the wait."""
-        assert self.key is None, "nothing waits for what is known"
-        if not self.held.spans:
-            self.since = at
-        self.held.add(arrival, spans)
-
-    def drop(self) -> Held:
-        """What waited does not count, and nothing is known of the trace any more."""
-        held, self.held = self.held, Held()
-        return held
-
-    def own_session(self, project: str) -> SessionKey:
-        """The session that a trace without one is."""
-        return SessionKey(project, f"trace:{self.id.hex()}")
-
-    @property
-    def is_own_session(self) -> bool:
-        """Whether it is bound to that."""
-        return self.key is not None and self.key.session_id == f"trace:{self.id.hex()}"
-
-    def expire(self) -> None:
-        """The binding was not used for so long that it is forgotten."""
-        self.key = None
+def is_own_session(trace_id: bytes, key: SessionKey) -> bool:
+    return key == own_session(trace_id, key.project)

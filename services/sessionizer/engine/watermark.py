@@ -33,7 +33,9 @@ class PartitionTime:
     sources: dict[str, Source] = field(default_factory=dict)
     source_count: int = 0  # 0: not told yet
     counted_at: int = 0  # log time of the first record, or when the number of sources last rose
-    _next_timeout: int = NO_WATERMARK  # log time before which no source can fall silent; derived
+    _next_timeout: int = NO_WATERMARK  # log time before which no source falls silent; derived, as all that follow
+    _heard: dict[str, int] = field(default_factory=dict, compare=False)  # watermarks of those that are not silent
+    _is_waiting: bool = True  # for sources that were not heard yet
 
     def advance(self, timestamp: int) -> None:
         """A record of the log has this timestamp. Timestamps that go back stop log time, no more."""
@@ -52,24 +54,30 @@ class PartitionTime:
             if self.source_count:
                 self.counted_at = self.log_time
             self.source_count = source_count
+            self._next_timeout = NO_WATERMARK
         source = self.sources.get(name)
         if source is None:
             self.sources[name] = Source(watermark, self.log_time)
+            self._next_timeout = NO_WATERMARK
         else:
             source.watermark = max(source.watermark, watermark)
             source.heard_at = self.log_time
-        self._update()
+            self._heard[name] = source.watermark
+        if self.log_time >= self._next_timeout:
+            self._update()
+        elif not self._is_waiting:
+            self.watermark = max(self.watermark, min(self._heard.values()))
 
     def _update(self) -> None:
         """Sources that are heard, and those not heard yet, hold time back until their timeout."""
         assert self.log_time is not None
         oldest = self.log_time - self.source_timeout
         timeouts = [source.heard_at for source in self.sources.values() if source.heard_at > oldest]
-        is_waiting = len(self.sources) < self.source_count and self.counted_at > oldest
-        if is_waiting:
+        self._heard = {name: source.watermark for name, source in self.sources.items() if source.heard_at > oldest}
+        self._is_waiting = len(self.sources) < self.source_count and self.counted_at > oldest
+        if self._is_waiting:
             timeouts.append(self.counted_at)
-        else:
-            heard = [source.watermark for source in self.sources.values() if source.heard_at > oldest]
-            if heard:
-                self.watermark = max(self.watermark, min(heard))
+        elif self._heard:
+            self.watermark = max(self.watermark, min(self._heard.values()))
+        # Whoever is heard again moves this on; what is looked at too early changes nothing.
         self._next_timeout = (min(timeouts) if timeouts else self.log_time) + self.source_timeout

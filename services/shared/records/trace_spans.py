@@ -95,24 +95,45 @@ def decode(value: bytes) -> TracesRecord | WatermarkRecord:
     """Raises `UnreadableRecordError` for anything this module does not write."""
     try:
         fields = unpack(value)
-        if fields[0] != FORMAT:
-            message = f"trace_spans record has format {fields[0]}, this worker reads {FORMAT}: upgrade it"
-            raise UnreadableRecordError(message)
+        _check_format(fields[0])
         if fields[1] == _WATERMARK:
             return WatermarkRecord(fields[2], fields[3], fields[4])
-        table = [Dimensions(*d) for d in fields[3]]
         return TracesRecord(
             tuple(
                 BindingGroup(SessionKey(project, session_id), time, _divide(traces))
                 for project, session_id, time, traces in fields[2]
             ),
-            tuple(_unpack_waiting(group, table) for group in fields[4]),
+            _unpack_all_waiting(*fields[3:]),
         )
+    except UnreadableRecordError:
+        raise
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        if isinstance(error, UnreadableRecordError):
-            raise
-        message = f"trace_spans record of {len(value)} bytes is not one of ours: {error!r:.200}"
-        raise UnreadableRecordError(message) from error
+        raise _unreadable(value, error) from error
+
+
+def decode_time(value: bytes) -> WatermarkRecord | bytes:
+    """A record of traces stays as it is, to be decoded by whoever takes it. Raises what `decode` raises."""
+    if value.startswith(TRACES_HEAD):
+        return value
+    content = decode(value)
+    return content if isinstance(content, WatermarkRecord) else value
+
+
+def decode_waits(packed: bytes) -> tuple[WaitingGroup, ...]:
+    """The fields of a record of traces behind its bindings. Raises what `decode` raises."""
+    try:
+        return _unpack_all_waiting(*unpack(_TWO_FIELDS + packed))
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise _unreadable(packed, error) from error
+
+
+def _check_format(form: int) -> None:
+    if form != FORMAT:
+        raise UnreadableRecordError(f"trace_spans record has format {form}, this worker reads {FORMAT}: upgrade it")
+
+
+def _unreadable(value: bytes, error: Exception) -> UnreadableRecordError:
+    return UnreadableRecordError(f"trace_spans record of {len(value)} bytes is not one of ours: {error!r:.200}")
 
 
 def encode_waiting(group: WaitingGroup) -> bytes:
@@ -145,6 +166,11 @@ def _pack_waiting(group: WaitingGroup, dimensions: dict[Dimensions, int]) -> lis
     ]
 
 
+def _unpack_all_waiting(table: Any, waiting: Any) -> tuple[WaitingGroup, ...]:  # noqa: ANN401 - what msgpack gives
+    dimensions = [Dimensions(*d) for d in table]
+    return tuple(_unpack_waiting(group, dimensions) for group in waiting)
+
+
 def _unpack_waiting(fields: Any, table: list[Dimensions]) -> WaitingGroup:  # noqa: ANN401 - what msgpack gives
     project, record_time, items, previous = fields
     spans = []
@@ -157,4 +183,11 @@ def _unpack_waiting(fields: Any, table: list[Dimensions]) -> WaitingGroup:  # no
 
 
 def _divide(traces: bytes) -> tuple[bytes, ...]:
+    if len(traces) % _TRACE_ID_BYTES:
+        raise ValueError(f"{len(traces)} bytes of trace ids")
     return tuple(traces[at : at + _TRACE_ID_BYTES] for at in range(0, len(traces), _TRACE_ID_BYTES))
+
+
+TRACES_HEAD = pack([FORMAT, _TRACES, (), (), ()])[:-3]
+"""What a record of traces begins with; its bindings follow."""
+_TWO_FIELDS = pack([(), ()])[:-2]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from services.sessionizer.meta import META_KEY
 from services.sessionizer.pipeline import resolve_definition, route_definition, window_definition
-from services.sessionizer.resolve_state import is_trace_key
+from services.sessionizer.resolve_state import is_trace_key, segment_number
 from services.sessionizer.stage import Flush, InputRecord, Moment, Stage
 from services.sessionizer.state import decode_page, encode_set, head_names
 from services.shared.kafka_topics import topic_specs
@@ -66,6 +66,8 @@ def _kind(key: bytes) -> str:
         return "meta"
     if is_trace_key(key):
         return "trace"
+    if segment_number(key) is not None:
+        return "segment"
     if head_names(key) is not None:
         return "head"
     length = int.from_bytes(key[:2], "big")

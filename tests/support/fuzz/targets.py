@@ -124,10 +124,17 @@ TARGETS: Mapping[str, tuple[str, Target]] = {
     "meta": ("meta", _stable(lambda value: meta.decode_meta(value, HOUR), meta.encode_meta)),  # type: ignore[arg-type]  # as above
     "trace": (
         "trace",
-        _stable(lambda value: resolve_state.decode_trace(_TRACE_ID, value), resolve_state.encode_trace),  # type: ignore[arg-type]  # as above
+        _stable(lambda value: resolve_state.decode_wait(_TRACE_ID, value), resolve_state.encode_wait),  # type: ignore[arg-type]  # as above
+    ),
+    "segment": (
+        "segment",
+        _stable(
+            lambda value: resolve_state.decode_segment(_TRACE_ID, value),
+            lambda found: resolve_state.encode_segment(*found),  # type: ignore[misc]  # a pair
+        ),
     ),
 }
 """By name: the kind of corpus, and what is called."""
 
-SHARES: Mapping[str, int] = {"decoder": 50, "head": 10, "page": 10, "set": 4, "meta": 4, "trace": 4}
+SHARES: Mapping[str, int] = {"decoder": 50, "head": 10, "page": 10, "set": 4, "meta": 4, "trace": 4, "segment": 4}
 """Of 100 inputs; the others share the rest."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from services.sessionizer.engine.resolve import PAGE_BYTES, ResolvePolicy, Unresolved
+from services.sessionizer.resolve_state import segment_key
 from services.sessionizer.stage import InputRecord
 from services.shared.model.annotation import Scope
 from services.shared.model.session_key import SessionKey
@@ -203,7 +204,7 @@ def test_what_waits_is_kept_in_pages_and_released_in_order() -> None:
     traces.bind(1)
     assert traces.sessions() == [(CHAT, number) for number in range(1, 201)]
     kept = {key for key, value in dict(traces.run.changelog).items() if value is not None}
-    assert kept == {trace_id(1), b"meta"}
+    assert kept == {segment_key(0), b"meta"}
 
 
 def test_a_checkpoint_writes_no_page_again_that_is_full() -> None:
