@@ -46,7 +46,6 @@ cdef enum:
     TRACE_BYTES = 16
     SPAN_BYTES = 8
     TWIN_BYTES = 18
-    MOST_TOKENS = (1 << 40) - 1
     HEADER_BYTES = 10
     MOST_BOUNDS = 512
 
@@ -68,6 +67,7 @@ cdef enum TurnFlag:
 cdef enum Kind:  # of names: what their values are, and so how their sizes are counted
     PLAIN, ENTRY, TOOL, MODEL
 
+cdef uint64_t MOST_TOKENS = 0xFF_FFFF_FFFF
 cdef Py_ssize_t _name_bytes = NAME_BYTES, _entry_bytes = ENTRY_BYTES
 cdef Py_ssize_t _said_name_bytes = said.NAME_BYTES, _said_entry_bytes = said.ENTRY_BYTES
 cdef tuple _seals = (CloseReason.NONE, CloseReason.MAX_SPANS, CloseReason.MAX_DURATION)

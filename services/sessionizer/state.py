@@ -1,3 +1,4 @@
+# cython: annotation_typing=False
 """States of `window` as bytes: heads, pages and sets of identities, and their changelog keys.
 
 Every value but a filter begins with the format's number; a worker reads its own format and older ones. A
@@ -6,7 +7,6 @@ decoding the rest. What else is in them: `state_fields.py`, and of older ones `o
 """
 
 import struct
-from typing import NamedTuple
 
 from services.sessionizer import older_states
 from services.sessionizer.engine.spans import SpanSet
@@ -15,6 +15,7 @@ from services.sessionizer.engine.window import NEVER, Window
 from services.sessionizer.meta import check_format, refusing
 from services.sessionizer.state_reader import StateReader
 from services.sessionizer.state_writer import StateWriter
+from services.shared.errors import PermanentError
 
 try:
     from services.sessionizer import _state_reader, _state_writer
@@ -30,14 +31,6 @@ _HEADER = struct.Struct(">BBq")  # format, flags, deadline
 _NAME = struct.Struct(">H")
 _PAGE, _SET, _FILTER = b"p", b"s", b"f"
 _ID_BYTES = _NUMBER_BYTES = 8
-
-
-class Header(NamedTuple):
-    """What a head says without being decoded."""
-
-    is_open: bool
-    is_unsent: bool
-    deadline: int
 
 
 def window_prefix(session: bytes, window: bytes) -> bytes:
@@ -64,11 +57,24 @@ def head_names(key: bytes) -> tuple[bytes, bytes] | None:
     return (key[_NAME.size : end], key[end:]) if len(key) == end + _ID_BYTES else None
 
 
-@refusing
-def header(data: bytes) -> Header:
-    form, flags, deadline = _HEADER.unpack_from(data)
-    check_format(form, FORMAT)
-    return Header(bool(flags & _OPEN), bool(flags & _UNSENT), deadline)
+def deadline(head: bytes) -> int:
+    """When something must be done about the window, as its head says without being decoded.
+
+    Raises `PermanentError` for the head of a newer worker, and for what no worker wrote.
+    """
+    if len(head) < _HEADER.size:
+        raise PermanentError(f"a state in the changelog has {len(head)} bytes only")
+    check_format(head[0], FORMAT)
+    return int.from_bytes(head[2:10], "big", signed=True)
+
+
+def is_open(head: bytes) -> bool:
+    return head[1] & _OPEN > 0
+
+
+def is_unsent(head: bytes) -> bool:
+    """Whether the window has a change that is not published."""
+    return head[1] & _UNSENT > 0
 
 
 def is_whole(head: bytes) -> bool:
@@ -76,14 +82,14 @@ def is_whole(head: bytes) -> bool:
     return head[0] > _BEFORE and head[1] & _WHOLE > 0
 
 
-def encode_head(window: Window, deadline: int, *, whole: bool = False) -> bytes:
+def encode_head(window: Window, due: int, *, whole: bool = False) -> bytes:
     """`whole`: with its only page in it. It was stored so before, or never."""
-    if _compiled and (data := _state_writer.encode_head(window, deadline, whole)) is not None:
+    if _compiled and (data := _state_writer.encode_head(window, due, whole)) is not None:
         return data
     flags = (0 if window.is_closed else _OPEN) | (_UNSENT if window.version != window.emitted else 0)
     flags |= (_WHOLE if whole else 0) | (_LATE if window.is_late else 0)
     flags |= 0 if window.ended_at is None else _ENDED
-    writer = StateWriter(_HEADER.pack(FORMAT, flags, deadline))
+    writer = StateWriter(_HEADER.pack(FORMAT, flags, due))
     writer.window(window, is_whole=whole)
     return bytes(writer.data)
 

@@ -1,8 +1,8 @@
 # cython: annotation_typing=False
 """The states of one partition: everything as bytes, what is being worked on decoded.
 
-Values are those of the changelog, so what changed is what must be written. There are a million
-open windows, so each is one object (`Held`), and its timer too; only windows that are large have more.
+Values are those of the changelog, so what changed is what must be written. Most windows are one record
+(`HeldWindows`); only those that are large have others.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,8 @@ from services.sessionizer import state
 from services.sessionizer.engine.session import Session
 from services.sessionizer.engine.trace_filter import build, part_count
 from services.sessionizer.engine.window import Window
-from services.sessionizer.timers import Timer, Wheel
+from services.sessionizer.held_windows import Held, HeldWindows
+from services.sessionizer.wheel import Timer
 from services.shared.model.session_key import SessionKey
 
 KEPT_SESSIONS = 500
@@ -27,38 +28,17 @@ Change = tuple[bytes, bytes | None]
 """A changelog record: key and value; no value is a tombstone."""
 
 
-class Held(Timer):
-    """A held window of a session: its stored head, and when to look at it.
-
-    `head` is None before the first `store` and once the window is gone. `next`: another window of the session.
-    """
-
-    __slots__ = ("head", "id", "name", "next")
-
-    def __init__(self, name: bytes, id_: bytes) -> None:
-        super().__init__()
-        self.name, self.id = name, id_
-        self.head: bytes | None = None
-        self.next: Held | None = None
-
-    @property
-    def rank(self) -> tuple[bytes, bytes]:
-        return self.name, self.id
-
-
 class SessionTable:
     """Not thread-safe. What was asked for since the last `store` is in use: its bytes may be out of date."""
 
-    __slots__ = ("_kept", "_records", "_removed", "_used", "_wheel", "_windows", "decoded", "held", "open")
+    __slots__ = ("_kept", "_records", "_removed", "_used", "decoded", "windows")
 
     def __init__(self) -> None:
-        self._windows: dict[bytes, Held] = {}  # by session name: the first of its windows
+        self.windows = HeldWindows()
         self._records: dict[bytes, bytes] = {}  # pages, sets and filters, by their changelog keys
         self._used: dict[bytes, Session] = {}
         self._kept: dict[bytes, Session] = {}  # as stored; the last used is the last
         self._removed: list[bytes] = []
-        self._wheel = Wheel()
-        self.held = self.open = 0
         self.decoded = 0  # bytes of pages and sets that were decoded since the last `store`
 
     # Recovery
@@ -68,31 +48,16 @@ class SessionTable:
         for key, value in entries:
             names = state.head_names(key)
             if names is not None:
-                self._restore_head(*names, value)
+                name, id_ = names
+                self.windows.restore(name, id_, value)
             elif value is None:
                 self._records.pop(key, None)
             else:
                 self._records[key] = value
 
-    def _restore_head(self, name: bytes, id_: bytes, value: bytes | None) -> None:
-        held = self._find(name, id_)
-        if held is not None and held.head is not None:
-            self.held -= 1
-            self.open -= state.header(held.head).is_open
-        if value is None:
-            if held is not None:
-                self._let_go(held)
-            return
-        held = held or self._hold(name, id_)
-        held.head = value
-        of = state.header(value)
-        self.held += 1
-        self.open += of.is_open
-        self._wheel.file(of.deadline, held)
-
     def snapshot(self) -> Iterator[tuple[bytes, bytes]]:
         """All that is stored, as changelog entries."""
-        for held in self._all():
+        for held in self.windows:
             if held.head is not None:
                 yield state.window_prefix(held.name, held.id), held.head
         yield from self._records.items()
@@ -120,8 +85,8 @@ class SessionTable:
         """Names of sessions, those in use apart, with a change that is not published. A scan: for a drain."""
         return [
             held.name
-            for held in self._all()
-            if held.head is not None and state.header(held.head).is_unsent and held.name not in self._used
+            for held in self.windows
+            if held.head is not None and state.is_unsent(held.head) and held.name not in self._used
         ]
 
     @property
@@ -133,14 +98,11 @@ class SessionTable:
 
     def file(self, session: Session, window: Window, deadline: int) -> None:
         """The window is to be looked at as soon as time is greater than `deadline`."""
-        held = self._find(session.name, window.id) or self._hold(session.name, window.id)
-        self._wheel.file(deadline, held)
+        self.windows.file(session.name, window.id, deadline)
 
     def next_due(self, time: int, snapshot_interval: int) -> Held | None:
         """The next window about which something must be done, as `Wheel.next_due` finds it."""
-        held = self._wheel.next_due(time, lambda timer: self._deadline(timer, snapshot_interval))
-        assert held is None or isinstance(held, Held)
-        return held
+        return self.windows.next_due(time, lambda timer: self._deadline(timer, snapshot_interval))
 
     def _deadline(self, held: Timer, snapshot_interval: int) -> int | None:
         assert isinstance(held, Held)
@@ -148,19 +110,19 @@ class SessionTable:
         if session is not None:
             deadlines = (window.deadline(snapshot_interval) for window in session.windows if window.id == held.id)
             return next(deadlines, None)
-        return None if held.head is None else state.header(held.head).deadline
+        return None if held.head is None else state.deadline(held.head)
 
     # Changes
 
     def remove(self, session: Session, window: Window) -> None:
         """The window was absorbed or has expired. Its session no longer lists it."""
-        self.held -= 1
-        self.open -= not window.is_closed
-        held = self._find(session.name, window.id)
+        self.windows.count -= 1
+        self.windows.open -= not window.is_closed
+        held = self.windows.find(session.name, window.id)
         if held is None:
             return
         is_stored = held.head is not None
-        self._let_go(held)
+        self.windows.let_go(held)
         if not is_stored:
             return
         prefix, turns = state.window_prefix(session.name, window.id), window.turns
@@ -188,7 +150,7 @@ class SessionTable:
         return changes
 
     def _store_window(self, name: bytes, window: Window, deadline: int, changes: list[Change]) -> None:
-        held = self._find(name, window.id) or self._hold(name, window.id)
+        held = self.windows.hold(name, window.id)
         prefix = state.window_prefix(name, window.id)
         head = self._whole(held, window, deadline)
         if head is None:
@@ -253,53 +215,10 @@ class SessionTable:
             if sum(map(len, turns.pages.values())) > KEPT_TURNS:
                 turns.pages.clear()
 
-    # Held windows
-
-    def _all(self) -> Iterator[Held]:
-        for first in self._windows.values():
-            held: Held | None = first
-            while held is not None:
-                yield held
-                held = held.next
-
-    def _find(self, name: bytes, id_: bytes) -> Held | None:
-        held = self._windows.get(name)
-        while held is not None and held.id != id_:
-            held = held.next
-        return held
-
-    def _hold(self, name: bytes, id_: bytes) -> Held:
-        held = Held(name, id_)
-        first = self._windows.get(name)
-        if first is not None:
-            held.name, held.next, first.next = first.name, first.next, held
-        else:
-            self._windows[name] = held
-        return held
-
-    def _let_go(self, held: Held) -> None:
-        """The window is gone."""
-        self._wheel.discard(held)
-        first = self._windows[held.name]
-        if first is not held:
-            while first.next is not held:
-                assert first.next is not None
-                first = first.next
-            first.next = held.next
-        elif held.next is None:
-            del self._windows[held.name]
-        else:
-            self._windows[held.name] = held.next
-        held.head = held.next = None
-
     # Loading
 
     def _load(self, name: bytes) -> Session:
-        windows = []
-        held = self._windows.get(name)
-        while held is not None:
-            windows.append(self._load_window(held))
-            held = held.next
+        windows = [self._load_window(held) for held in self.windows.of(name)]
         windows.sort(key=lambda window: window.opened)
         return Session(SessionKey.decode(name), name, windows)
 

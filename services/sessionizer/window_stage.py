@@ -14,9 +14,10 @@ from services.sessionizer.engine.policy import Policy
 from services.sessionizer.engine.session import MAX_IDENTITIES, Effects, Now, Session
 from services.sessionizer.engine.watermark import PartitionTime
 from services.sessionizer.engine.window import NEVER, Window
+from services.sessionizer.held_windows import Held
 from services.sessionizer.keyed_stage import Instant, KeyedStage
 from services.sessionizer.stage import Flush, Moment, Output
-from services.sessionizer.table import Held, SessionTable
+from services.sessionizer.table import SessionTable
 from services.shared.model.live import LiveUpdate
 from services.shared.model.span import SpanFacts
 from services.shared.records import rollups
@@ -105,8 +106,8 @@ class Windows:
                 now.position += 1
                 session.take(item, now, effects)
             self._backlog += _BYTES_A_SPAN * len(group.items)
-        self._table.held += effects.opened
-        self._table.open += effects.opened
+        self._table.windows.count += effects.opened
+        self._table.windows.open += effects.opened
         for session, window in effects.absorbed:
             self._retract(session, window, at)
         self._annotate(effects.annotated, at.version)
@@ -145,7 +146,7 @@ class Windows:
         was_closed = window.is_closed
         if window.pass_time(at.version, at.watermark):
             self._counts["spanloom_windows_closed_total", window.close_reason.value] += 1
-        self._table.open += was_closed - window.is_closed
+        self._table.windows.open += was_closed - window.is_closed
 
     # Time
 
@@ -202,7 +203,7 @@ class Windows:
 
     @property
     def gauges(self) -> dict[str, float]:
-        return {"spanloom_open_windows": self._table.open, "spanloom_held_windows": self._table.held}
+        return {"spanloom_open_windows": self._table.windows.open, "spanloom_held_windows": self._table.windows.count}
 
     def flush(self, moment: Moment, time: PartitionTime) -> Flush:
         for session_name in self._table.unsent() if moment.drain else ():

@@ -22,6 +22,7 @@ LONGER: dict[str, str] = {"services/shared/semconv.py": "one table, data and not
 PURE = (
     "services/sessionizer/bindings.py",
     "services/sessionizer/engine",
+    "services/sessionizer/held_windows.py",
     "services/sessionizer/keyed_stage.py",
     "services/sessionizer/meta.py",
     "services/sessionizer/older_states.py",
@@ -39,7 +40,6 @@ PURE = (
     "services/sessionizer/state_reader.py",
     "services/sessionizer/state_writer.py",
     "services/sessionizer/table.py",
-    "services/sessionizer/timers.py",
     "services/sessionizer/wheel.py",
     "services/sessionizer/window_stage.py",
     "services/shared/errors.py",

@@ -108,7 +108,8 @@ def _stable(decode: Callable[[bytes], object], encode: Callable[[object], bytes]
 
 
 def _head(value: bytes) -> object:
-    return state.decode_head(bytes(8), value), state.header(value).deadline
+    window = state.decode_head(bytes(8), value)
+    return window, state.deadline(value), bool(window.turns.pages)
 
 
 TARGETS: Mapping[str, tuple[str, Target]] = {
@@ -118,7 +119,7 @@ TARGETS: Mapping[str, tuple[str, Target]] = {
     "trace_spans": ("traces", _trace_spans),
     "sink": ("rollups", _rollups),
     "rollups": ("rollups", _live),
-    "head": ("head", _stable(_head, lambda found: state.encode_head(*found))),  # type: ignore[misc]  # a pair
+    "head": ("head", _stable(_head, lambda found: state.encode_head(found[0], found[1], whole=found[2]))),  # type: ignore[index]  # a triple
     "page": ("page", _stable(state.decode_page, state.encode_page)),  # type: ignore[arg-type]  # of what it decodes
     "set": ("set", _stable(state.decode_set, state.encode_set)),  # type: ignore[arg-type]  # as above
     "meta": ("meta", _stable(lambda value: meta.decode_meta(value, HOUR), meta.encode_meta)),  # type: ignore[arg-type]  # as above

@@ -1,5 +1,6 @@
 """States as bytes: everything comes back, and a worker says so when it cannot read them."""
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -96,10 +97,12 @@ def test_names_that_had_to_go_are_remembered() -> None:
 
 def test_a_header_says_when_something_is_due_without_the_rest() -> None:
     window = window_of(facts(1, 1, T0, T0))
-    assert state.header(state.encode_head(window, 77)) == state.Header(is_open=True, is_unsent=True, deadline=77)
+    head = state.encode_head(window, 77)
+    assert (state.is_open(head), state.is_unsent(head), state.deadline(head)) == (True, True, 77)
     window.emitted = window.version
     window.is_closed = True
-    assert state.header(state.encode_head(window, -77)) == state.Header(is_open=False, is_unsent=False, deadline=-77)
+    head = state.encode_head(window, -77)
+    assert (state.is_open(head), state.is_unsent(head), state.deadline(head)) == (False, False, -77)
 
 
 @pytest.mark.parametrize("session", [b"", b"1:ps", b"p" * 600])
@@ -135,11 +138,14 @@ def test_the_meta_record_comes_back() -> None:
 def test_a_format_of_a_newer_worker_is_refused_with_what_to_do() -> None:
     window = window_of(facts(1, 1, T0, T0))
     newer = bytes((state.FORMAT + 1,))
-    values = {
-        state.header: state.encode_head(window, 5),
+    values: dict[Callable[[bytes], object], bytes] = {
+        state.deadline: state.encode_head(window, 5),
+        lambda data: state.decode_head(window.id, data): state.encode_head(window, 5),
         state.decode_page: state.encode_page(window.turns.pages[1]),
         state.decode_set: state.encode_set(SpanSet()),
     }
     for decode, value in values.items():
         with pytest.raises(PermanentError, match="upgrade"):
             decode(newer + value[1:])
+    with pytest.raises(PermanentError):
+        state.deadline(newer)

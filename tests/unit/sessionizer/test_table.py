@@ -104,7 +104,7 @@ def test_a_session_that_100000_records_touch_is_in_the_wheel_once() -> None:
             run.pass_time(at - 10 * SECOND + each)
         if number % 50 == 0:
             run.flush()
-        assert len(table_of(run.stage_run)._wheel) == 1
+        assert len(table_of(run.stage_run).windows._wheel) == 1
 
 
 def test_sessions_stay_decoded_only_up_to_a_limit_and_with_few_turns() -> None:

@@ -1,9 +1,5 @@
-cimport cython
-
-
-@cython.no_gc
 cdef class Timer:
-    cdef public long long filed, later
+    cdef public long long filed
 
 
 cdef class Wheel:
