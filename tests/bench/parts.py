@@ -23,11 +23,12 @@ PARTS: Mapping[str, Part] = {
     "worker": Part(
         "What a worker takes for a million spans",
         """\
-A real `spanloom worker` (route, resolve and window, in transactions, without Redis) reads a topic of 4 partitions that
-was filled before it started; broker and worker share the machine. CPU is user and system time of its process with
-all threads, between the moment at which 20 % of the spans are counted and the last one: a span is counted when
-the transaction that adds it to its window is committed. `parse only` is the protobuf library on the same records as
-a consumer gets them. Sizes of topics are as on disk, compressed where Spanloom compresses.""",
+A real `spanloom worker` (route, resolve and window, in transactions, without Redis) reads a topic of 4 partitions;
+broker and worker share the machine. It does a warm-up of 20 % of the spans, is held (SIGSTOP) while the topic is
+filled, and goes on. CPU is user and system time of its process with all threads from then on until the last span is
+counted: a span is counted when the transaction that adds it to its window is committed. `parse only` is the
+protobuf library on the same records as a consumer gets them. Sizes of topics are as on disk, compressed where Spanloom
+compresses.""",
         lambda options: worker.cases(options.site, quick=options.quick, most=options.most),
         needs_kafka=True,
         is_quick=True,
@@ -92,10 +93,9 @@ of ClickHouse itself, as dashboards do. `tests/bench/run api --sessions 10000000
     "scaling": Part(
         "Several workers",
         """\
-Workers started together on 4 partitions of the same topics, 2.6 KB a span, 500 a record. On a machine of two cores
-the broker and the workers share these, so it is CPU that tells whether workers cost each other anything.""",
-        lambda options: worker.scaling(options.site, most=options.most),
-        needs_kafka=True,
+As above, several workers on 4 partitions of the same topics, 2.6 KB a span, 500 a record. On a machine of two cores the
+broker and the workers share these, so it is CPU that tells whether workers cost each other anything.""",
+        lambda options: worker.scaling(options.folder, most=options.most),
     ),
 }
 """In the order in which they run and stand on the page."""

@@ -19,8 +19,6 @@ from tests.support.kafka.apache import ApacheKafka
 PARTITIONS = 4
 
 _PROPERTIES = {
-    # Workers that start together join together: a rebalance is not what is measured.
-    "group.initial.rebalance.delay.ms": "3000",
     # What a case has written goes when the case is over.
     "log.segment.delete.delay.ms": "1000",
 }
@@ -131,10 +129,11 @@ def _is_taken(producer: Producer, topic: str, value: bytes, **more: Any) -> bool
 
 
 @contextmanager
-def site(folder: Path) -> Iterator[Site]:
-    """A new broker in this folder, which ends with the block."""
+def site(folder: Path, *, join_seconds: float = 0.0) -> Iterator[Site]:
+    """A new broker in this folder, which ends with the block. A new group waits so long for more members."""
     broker_folder = folder / "kafka"
-    broker = ApacheKafka(broker_folder, _PROPERTIES)
+    delay = {"group.initial.rebalance.delay.ms": f"{1000 * join_seconds:.0f}"}
+    broker = ApacheKafka(broker_folder, _PROPERTIES | delay)
     try:
         broker.start()
         yield Site(broker, broker_folder, folder)
