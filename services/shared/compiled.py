@@ -12,6 +12,7 @@ MODULES: tuple[str, ...] = (
     "services.sessionizer._publication",
     "services.sessionizer._state_reader",
     "services.sessionizer._state_writer",
+    "services.sessionizer.engine._fold",
     "services.sessionizer.engine.intervals",
     "services.sessionizer.engine.names",
     "services.sessionizer.engine.said",
@@ -31,6 +32,7 @@ MODULES: tuple[str, ...] = (
     "services.shared.otlp._rows",
     "services.shared.otlp._meanings",
     "services.shared.otlp._scan",
+    "services.shared.records._session_spans",
     "services.shared.records._span_chunks",
 )
 """As pyproject.toml lists them; a test compares the two."""

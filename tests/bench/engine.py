@@ -13,14 +13,12 @@ from time import process_time
 from psutil import Process
 
 from services.sessionizer.engine.policy import Policy
-from services.sessionizer.keyed_stage import KeyedStage
-from services.sessionizer.stage import InputRecord, Moment
+from services.sessionizer.stage import InputRecord, Moment, Stage
 from services.sessionizer.window_stage import window_stage
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import Dimensions, SpanFacts
 from services.shared.records.session_spans import (
     SpanGroup,
-    SpansRecord,
     WatermarkRecord,
     encode_spans,
     encode_watermark,
@@ -74,7 +72,7 @@ def records(length: int, total: int) -> Iterator[tuple[bytes, int]]:
             yield value, max(item.end for items in groups.values() for item in items)
 
 
-def new_stage() -> KeyedStage[SpansRecord]:
+def new_stage() -> Stage:
     stage = window_stage(Policy(), partition=0, rollups_topic="rollups", rollups_partitions=1)
     stage.restored()
     return stage

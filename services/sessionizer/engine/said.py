@@ -74,7 +74,7 @@ class Said:
     def add(self, said: Dimensions, writer: Writer) -> None:
         """One more of the few."""
         self.few.append((said, writer))
-        self.weight += _weight(said)
+        self.weight += weight_of(said)
 
     def collect(self) -> Who:
         """From now on what is heard is collected."""
@@ -123,7 +123,7 @@ class Said:
         return who
 
 
-def _weight(said: Dimensions) -> int:
+def weight_of(said: Dimensions) -> int:
     """At least the bytes of JSON that all of it takes, as `Who` counts them; that it is bounded so bounds each text."""
     names = (said.user_id, said.environment, said.service, said.agent, said.conversation_id, *said.tags)
     entries = said.session + said.metadata

@@ -50,9 +50,9 @@ class Who:
         if said.environment and (self.environment is None or writer > self.environment[0]):
             self.environment = (writer, said.environment[:MAX_NAME])
         for name, value in said.session:
-            _write(self.session, name, value, writer)
+            write(self.session, name, value, writer)
         for name, value in said.metadata:
-            _write(self.metadata, name, value, writer)
+            write(self.metadata, name, value, writer)
 
     def absorb_who(self, other: Self) -> None:
         """Count in all that the other one heard."""
@@ -74,7 +74,7 @@ def add_name(names: Names, name: str, length: int) -> None:
         names.admit(name, json_size(name))
 
 
-def _write(entries: Names, name: str, value: str, writer: Writer) -> None:
+def write(entries: Names, name: str, value: str, writer: Writer) -> None:
     """The last writer by event time has its value kept; the largest value counts for the size."""
     held: Written | None = entries.values.get(name)
     if held is None or held[1] != value:

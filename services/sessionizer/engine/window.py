@@ -206,7 +206,7 @@ class Window:
         closes = self.end + self.gap
         if self.emitted in (self.version, NEVER):
             return closes
-        return min(closes, self.emitted_at + snapshot_interval - 1)
+        return min(closes, max(NO_WATERMARK, self.emitted_at + snapshot_interval - 1))
 
     def is_due(self, watermark: int, snapshot_interval: int) -> bool:
         """Whether what is not yet published must be at the next flush."""

@@ -6,6 +6,7 @@ Nothing is read beyond `end`, whatever the bytes are.
 """
 
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy
 
 cdef enum:
     MAX_DEPTH = 32
@@ -185,8 +186,14 @@ cdef inline bint skip(Reader* reader, int depth) noexcept nogil:
 
 
 cdef inline bint is_ascii(Text* text) noexcept nogil:
-    cdef size_t at
-    cdef uint8_t found = 0
-    for at in range(text.size):
-        found |= text.data[at]
-    return found < 0x80
+    cdef const uint8_t* at = text.data
+    cdef const uint8_t* end = at + text.size
+    cdef uint64_t found = 0, word
+    while end - at >= 8:
+        memcpy(&word, at, 8)
+        found |= word
+        at += 8
+    while at < end:
+        found |= at[0]
+        at += 1
+    return (found & <uint64_t>0x8080808080808080ULL) == 0

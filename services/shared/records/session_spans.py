@@ -44,6 +44,11 @@ class SpanGroup:
 class SpansRecord:
     groups: tuple[SpanGroup, ...]
 
+    @property
+    def names(self) -> list[bytes]:
+        """Of each group the encoded key."""
+        return [group.key.encode() for group in self.groups]
+
 
 @dataclass(frozen=True, slots=True)
 class WatermarkRecord:
