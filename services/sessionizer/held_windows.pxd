@@ -13,6 +13,7 @@ cdef class HeldWindows:
     cpdef list of(self, bytes name)
     cpdef Held find(self, bytes name, bytes id_)
     cpdef Held hold(self, bytes name, bytes id_)
+    cdef Held _new(self, bytes name, bytes id_)
     cpdef let_go(self, Held held)
     cpdef restore(self, bytes name, bytes id_, bytes head)
     cpdef file(self, bytes name, bytes id_, long long deadline)

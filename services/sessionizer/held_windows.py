@@ -60,14 +60,14 @@ class HeldWindows:
 
     def hold(self, name: bytes, id_: bytes) -> Held:
         """The window, which is held from now on."""
-        held = self.find(name, id_)
-        if held is None:
-            first = self._first.get(name)
-            if first is None:
-                held = self._first[name] = Held(name, id_)
-            else:
-                held = Held(first.name, id_)
-                self._others.setdefault(name, []).append(held)
+        return self.find(name, id_) or self._new(name, id_)
+
+    def _new(self, name: bytes, id_: bytes) -> Held:
+        held = Held(name, id_)
+        first = self._first.setdefault(name, held)
+        if first is not held:
+            held.name = first.name
+            self._others.setdefault(name, []).append(held)
         return held
 
     def let_go(self, held: Held) -> None:
@@ -98,7 +98,7 @@ class HeldWindows:
             return
         deadline = state.deadline(head)
         if held is None:
-            held = self.hold(name, id_)
+            held = self._new(name, id_)
         held.head = head
         self.count += 1
         self.open += state.is_open(head)

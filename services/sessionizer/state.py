@@ -25,6 +25,7 @@ else:
     _compiled = True
 
 FORMAT = 4
+_FORMAT = bytes((FORMAT,))
 _BEFORE = 3  # up to this one they are `older_states`
 _OPEN, _UNSENT, _WHOLE, _LATE, _ENDED = 1, 2, 4, 8, 16
 _HEADER = struct.Struct(">BBq")  # format, flags, deadline
@@ -94,10 +95,14 @@ def encode_head(window: Window, due: int, *, whole: bool = False) -> bytes:
     return bytes(writer.data)
 
 
-@refusing
 def decode_head(id_: bytes, data: bytes) -> Window:
-    if _compiled and data[0] == FORMAT and (found := _state_reader.decode_head(id_, data)) is not None:
+    if _compiled and data[:1] == _FORMAT and (found := _state_reader.decode_head(id_, data)) is not None:
         return found
+    return _decode_head(id_, data)
+
+
+@refusing
+def _decode_head(id_: bytes, data: bytes) -> Window:
     form, flags, _ = _HEADER.unpack_from(data)
     check_format(form, FORMAT)
     window = Window(id_, (NEVER, 0), 0, 0, is_late=flags & _LATE > 0)
@@ -115,7 +120,7 @@ def encode_page(page: Page) -> bytes:
     if _compiled and (data := _state_writer.encode_page(page)) is not None:
         return data
     start, version = next(((turn.start, turn.version) for turn in page.values()), (0, 0))
-    writer = StateWriter(bytes((FORMAT,)))
+    writer = StateWriter(_FORMAT)
     writer.number(start)
     writer.number(version)
     writer.page(page, start, version)
@@ -124,7 +129,7 @@ def encode_page(page: Page) -> bytes:
 
 @refusing
 def decode_page(data: bytes) -> Page:
-    if _compiled and data[0] == FORMAT and (found := _state_reader.decode_page(data)) is not None:
+    if _compiled and data[:1] == _FORMAT and (found := _state_reader.decode_page(data)) is not None:
         return found
     check_format(data[0], FORMAT)
     if data[0] <= _BEFORE:
@@ -150,14 +155,14 @@ def trace_ids(data: bytes) -> list[bytes]:
 def encode_set(spans: SpanSet) -> bytes:
     if _compiled and (data := _state_writer.encode_set(spans)) is not None:
         return data
-    writer = StateWriter(bytes((FORMAT,)))
+    writer = StateWriter(_FORMAT)
     writer.spans(spans)
     return bytes(writer.data)
 
 
 @refusing
 def decode_set(data: bytes) -> SpanSet:
-    if _compiled and data[0] == FORMAT and (found := _state_reader.decode_set(data)) is not None:
+    if _compiled and data[:1] == _FORMAT and (found := _state_reader.decode_set(data)) is not None:
         return found
     check_format(data[0], FORMAT)
     if data[0] <= _BEFORE:

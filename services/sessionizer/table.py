@@ -6,6 +6,7 @@ Values are those of the changelog, so what changed is what must be written. Most
 """
 
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 
 from services.sessionizer import state
 from services.sessionizer.engine.session import Session
@@ -219,7 +220,8 @@ class SessionTable:
 
     def _load(self, name: bytes) -> Session:
         windows = [self._load_window(held) for held in self.windows.of(name)]
-        windows.sort(key=lambda window: window.opened)
+        if len(windows) > 1:
+            windows.sort(key=attrgetter("opened"))
         return Session(SessionKey.decode(name), name, windows)
 
     def _load_window(self, held: Held) -> Window:

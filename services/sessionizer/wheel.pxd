@@ -1,3 +1,6 @@
+cdef long long NOWHERE, _SECOND
+
+
 cdef class Timer:
     cdef public long long filed
 

@@ -107,7 +107,7 @@ def outcome(decode: Callable[[bytes], object], data: bytes) -> object:
 
 
 @given(windows())
-@streams(60)
+@streams(40)
 def test_all_of_a_window_comes_back_whole_and_in_parts(found: list[Window]) -> None:
     for window in found:
         for encode, decode in records(window):
@@ -121,7 +121,7 @@ def test_all_of_a_window_comes_back_whole_and_in_parts(found: list[Window]) -> N
 
 @pytest.mark.skipif(bool(missing(CODEC)), reason="there is one codec only")
 @given(windows())
-@streams(60)
+@streams(40)
 def test_both_codecs_write_the_same_bytes_and_read_the_same_from_them(found: list[Window]) -> None:
     for window in found:
         for encode, decode in records(window):
@@ -132,7 +132,7 @@ def test_both_codecs_write_the_same_bytes_and_read_the_same_from_them(found: lis
 
 @pytest.mark.skipif(bool(missing(CODEC)), reason="there is one codec only")
 @given(windows(), st.randoms(use_true_random=False))
-@streams(30)
+@streams(20)
 def test_both_codecs_refuse_the_same_bytes(found: list[Window], random: Random) -> None:
     for window in found:
         for encode, decode in records(window):
