@@ -5,7 +5,7 @@ Values are those of the changelog, so what changed is what must be written. Most
 (`HeldWindows`); only those that are large have others.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 
 from services.sessionizer import state
@@ -90,11 +90,6 @@ class SessionTable:
             if held.head is not None and state.is_unsent(held.head) and held.name not in self._used
         ]
 
-    @property
-    def used(self) -> list[Session]:
-        """The sessions in use, by name."""
-        return [self._used[name] for name in sorted(self._used)]
-
     # Time
 
     def file(self, session: Session, window: Window, deadline: int) -> None:
@@ -135,19 +130,27 @@ class SessionTable:
         for part in range(part_count(window.totals.turn_count)):
             self._drop(state.filter_key(prefix, part))
 
-    def store(self, snapshot_interval: int) -> list[Change]:
-        """Encode what changed; nothing is in use any more. Returns the changelog entries."""
+    def store(self, snapshot_interval: int, publish: Callable[[Session], None]) -> list[Change]:
+        """Encode what changed; nothing is in use any more. Returns the changelog entries.
+
+        Sessions are published and stored one by one, in the order of their names, and let go at once where they
+        are too many to be kept: what one takes is in the processor's cache only so long.
+        """
         changes: list[Change] = [(key, None) for key in sorted(self._removed)]
         self._removed = []
-        for session in self.used:
+        names = sorted(self._used)
+        too_many = len(names) - KEPT_SESSIONS
+        for name in list(self._kept)[: max(0, len(self._kept) + too_many)]:
+            del self._kept[name]
+        for place, name in enumerate(names):
+            session = self._used.pop(name)
+            publish(session)
             for window in session.windows:
                 if not window.is_stored:
-                    self._store_window(session.name, window, window.deadline(snapshot_interval), changes)
-            self._keep(session)
-        self._used.clear()
+                    self._store_window(name, window, window.deadline(snapshot_interval), changes)
+            if place >= too_many:
+                self._keep(session)
         self.decoded = 0
-        for name in list(self._kept)[: max(0, len(self._kept) - KEPT_SESSIONS)]:
-            del self._kept[name]
         return changes
 
     def _store_window(self, name: bytes, window: Window, deadline: int, changes: list[Change]) -> None:

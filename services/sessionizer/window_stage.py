@@ -234,19 +234,24 @@ class Windows:
         for session_name in self._table.unsent() if moment.drain else ():
             self._table.session(session_name)
         live: list[LiveUpdate] = []
-        for session in self._table.used:
+
+        def publish(session: Session) -> None:
             if self._is_watched:
-                live += self._show_changes(session, moment, time.watermark)
+                live.extend(self._show_changes(session, moment, time.watermark))
             else:
-                for window in session.windows:
-                    if self._is_due(window, moment, time.watermark):
-                        records = publication.rollup(session.key, window, window.emitted)
-                        self._emit(session, window, records, time.watermark)
-        changes = self._table.store(self._policy.snapshot_interval)
+                self._publish_changes(session, moment, time.watermark)
+
+        changes = self._table.store(self._policy.snapshot_interval, publish)
         flush = Flush(self._outputs, changes, live, self._counts)
         self._removed, self._retracted = {}, {}
         self._outputs, self._counts, self._backlog = [], Counter(), 0
         return flush
+
+    def _publish_changes(self, session: Session, moment: Moment, watermark: int) -> None:
+        """Publish the windows that are due."""
+        for window in session.windows:
+            if self._is_due(window, moment, watermark):
+                self._emit(session, window, publication.rollup(session.key, window, window.emitted), watermark)
 
     def _is_due(self, window: Window, moment: Moment, watermark: int) -> bool:
         """Whether something of it must be published now."""
