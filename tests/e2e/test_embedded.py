@@ -66,6 +66,7 @@ def all_closed() -> dict[tuple[str, ...], float]:
     return {("spanloom_open_windows", str(number)): 0 for number in range(4)}
 
 
+@pytest.mark.both_paths
 @pytest.mark.slow
 async def test_a_flood_of_200_000_spans_loses_none(installation: Installation) -> None:
     begin = time.time_ns() - 6 * HOUR  # noqa: TID251 - the process under test has this clock

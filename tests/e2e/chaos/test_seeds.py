@@ -16,7 +16,7 @@ from tests.support.chaos.run import SeedRun
 from tests.support.chaos.site import Surroundings, surroundings
 from tests.support.chaos.verdict import Verdict
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.both_paths]
 
 SEEDS = tuple(range(1, 21))
 LANES = 2
