@@ -23,7 +23,8 @@ from services.sessionizer import resolve_state as state
 from services.sessionizer.bindings import SEGMENT_BYTES, SLACK
 from services.sessionizer.engine.watermark import NO_WATERMARK
 from services.shared.model.session_key import SessionKey
-from services.shared.records.trace_spans import TRACES_HEAD, TracesRecord, decode, decode_waits
+from services.shared.records.arrivals import arrivals, decode_arrivals
+from services.shared.records.trace_spans import TRACES_HEAD, TracesRecord, decode
 
 cdef extern from *:
     """
@@ -278,10 +279,10 @@ cdef class Bindings:
                 name = group.key.encode()
                 for trace_id in group.traces:
                     self._take_one(trace_id, max(watermark, group.record_time), name, group.key, waits, found)
-            return found, content.waiting
+            return found, arrivals(content.waiting)
         self._take_all(&reader, watermark, waits if waits else None, found)
         rest = record[reader.at - begin:]
-        return found, () if rest == _NONE_WAIT else decode_waits(rest)
+        return found, [] if rest == _NONE_WAIT else decode_arrivals(rest)
 
     cdef int _take_all(self, Reader* reader, int64_t watermark, object waits, list found) except -1:
         cdef Group group

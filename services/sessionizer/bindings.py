@@ -15,7 +15,8 @@ from services.sessionizer import resolve_state as state
 from services.sessionizer.engine.watermark import NO_WATERMARK
 from services.sessionizer.resolve_state import Binding
 from services.shared.model.session_key import SessionKey
-from services.shared.records.trace_spans import TracesRecord, WaitingGroup, decode
+from services.shared.records.arrivals import Arrival, arrivals
+from services.shared.records.trace_spans import TracesRecord, decode
 
 SEGMENT_BYTES = 128 << 10
 """A larger segment is full."""
@@ -108,9 +109,7 @@ class Bindings:
 
     # Content
 
-    def take(
-        self, record: bytes, watermark: int, waits: Container[bytes]
-    ) -> tuple[list[Bound], tuple[WaitingGroup, ...]]:
+    def take(self, record: bytes, watermark: int, waits: Container[bytes]) -> tuple[list[Bound], list[Arrival]]:
         """Bind the traces of a record of `trace_spans` that are not bound yet, but for those that wait.
 
         These are handed out, in their order, and so are the spans without a session. Raises what `decode` raises.
@@ -126,7 +125,7 @@ class Bindings:
                     found.append((trace_id, group.key, time))
                 elif trace_id not in self._places:
                     self._add(trace_id, time, name)
-        return found, content.waiting
+        return found, arrivals(content.waiting)
 
     def session(self, trace_id: bytes) -> SessionKey | None:
         place = self._places.get(trace_id)

@@ -19,10 +19,9 @@ from services.sessionizer.stage import Flush, Moment
 from services.shared.model.outcome import ResolveOutcome
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import SessionEnd
+from services.shared.records.arrivals import pass_on
 from services.shared.records.session_spans import SpanGroup, WatermarkRecord
 from services.shared.records.trace_spans import (
-    WaitingGroup,
-    WaitingSpan,
     decode_time,
     decode_waiting,
     encode_waiting,
@@ -44,6 +43,8 @@ SWEPT_BYTES = 1 << 20
 
 _WATERMARK_INTERVAL = 10**9  # of log time
 _BYTES_A_TRACE = 100  # of its state, about; for the backlog only
+_OUTCOMES = {outcome: ("spanloom_resolved_spans_total", outcome.value) for outcome in ResolveOutcome}
+_FROM_TRACE = ("spanloom_session_id_source_total", "trace")
 _SLACK = 1_000  # waits that are over and are remembered all the same
 
 
@@ -131,27 +132,22 @@ class Traces:
     # Content
 
     def take(self, content: bytes, at: Instant) -> None:
-        resolved, waiting = self._bindings.take(content, at.watermark, self._begun)
+        resolved, came = self._bindings.take(content, at.watermark, self._begun)
         for trace_id, key, time in resolved:
             if trace_id in self._begun:  # else it was bound by another one
                 self._bind(self._table.wait(trace_id), key, time, ResolveOutcome.RESOLVED)
-        for group in waiting:
-            by_trace: dict[bytes, list[WaitingSpan]] = {}
-            for span in group.spans:
-                by_trace.setdefault(span.facts.session_trace, []).append(span)
-            for trace_id, spans in by_trace.items():
-                self._arrive(trace_id, WaitingGroup(group.project, group.record_time, tuple(spans)), at)
+        for trace_id, record_time, spans, data in came:
+            self._arrive(trace_id, max(at.watermark, record_time), spans, data, at)
         while (longest := self._longest_wait()) is not None and self._bytes > self._policy.max_bytes:
             self._give_up(self._table.wait(longest), at, ResolveOutcome.TOO_MANY_WAITING)
 
-    def _arrive(self, trace_id: bytes, group: WaitingGroup, at: Instant) -> None:
-        time = max(at.watermark, group.record_time)
+    def _arrive(self, trace_id: bytes, time: int, spans: int, data: bytes, at: Instant) -> None:
         key = self._bindings.session(trace_id)
         if key is not None:
             self._bindings.use(trace_id, time)
-            self._release(key, group)
+            self._release(key, data)
             is_own = is_own_session(trace_id, key)
-            self._count(ResolveOutcome.TRACE_SESSION if is_own else ResolveOutcome.RESOLVED, len(group.spans))
+            self._count(ResolveOutcome.TRACE_SESSION if is_own else ResolveOutcome.RESOLVED, spans)
             return
         if trace_id in self._begun:
             wait = self._table.wait(trace_id)
@@ -160,9 +156,9 @@ class Traces:
             self._begun[trace_id] = time
             heappush(self._waits, (time, trace_id))
         before = wait.held.size
-        for arrival, spans in _arrivals(group):
-            wait.held.add(arrival, spans)
-        self._spans += len(group.spans)
+        for part, count in _parts(data, spans):
+            wait.held.add(part, count)
+        self._spans += spans
         self._bytes += wait.held.size - before
         self._changed += wait.held.size - before + _BYTES_A_TRACE
         if wait.held.size > self._policy.max_trace_bytes:
@@ -171,12 +167,15 @@ class Traces:
     def _bind(self, wait: Wait, key: SessionKey, time: int, outcome: ResolveOutcome) -> None:
         self._bindings.bind(wait.trace_id, key, time)
         for arrival in wait.held.arrivals():
-            self._release(key, decode_waiting(arrival))
+            self._release(key, arrival)
         self._count(outcome, wait.held.spans)
         self._end(wait)
 
-    def _release(self, key: SessionKey, group: WaitingGroup) -> None:
+    def _release(self, key: SessionKey, arrival: bytes) -> None:
         """To the session that the spans take over; and to those that they end."""
+        if pass_on(self._session_spans.chunks_of(key), key, arrival):
+            return
+        group = decode_waiting(arrival)
         self._session_spans.add(SpanGroup(key, group.record_time, tuple(span.facts for span in group.spans)))
         for span in group.spans:
             if span.previous_id and (ended := SessionKey(group.project, span.previous_id)) != key:
@@ -206,11 +205,10 @@ class Traces:
         return None
 
     def _count(self, outcome: ResolveOutcome, spans: int) -> None:
-        if not spans:
-            return
-        self._counts["spanloom_resolved_spans_total", outcome.value] += spans
-        if outcome is ResolveOutcome.RESOLVED:
-            self._counts["spanloom_session_id_source_total", "trace"] += spans
+        if spans:
+            self._counts[_OUTCOMES[outcome]] += spans
+            if outcome is ResolveOutcome.RESOLVED:
+                self._counts[_FROM_TRACE] += spans
 
     # Flush
 
@@ -245,14 +243,13 @@ class Traces:
         return True
 
 
-def _arrivals(group: WaitingGroup) -> Iterator[tuple[bytes, int]]:
-    """The group encoded, in parts of a bounded size, and the number of spans of each."""
-    data = encode_waiting(group)
-    if len(data) <= ARRIVAL_BYTES or len(group.spans) == 1:
-        yield data, len(group.spans)
+def _parts(arrival: bytes, spans: int) -> Iterator[tuple[bytes, int]]:
+    """What came, in parts of a bounded size, and the number of spans of each."""
+    if len(arrival) <= ARRIVAL_BYTES or spans == 1:
+        yield arrival, spans
         return
-    for half in halves_of_waiting(group):
-        yield from _arrivals(half)
+    for half in halves_of_waiting(decode_waiting(arrival)):
+        yield from _parts(encode_waiting(half), len(half.spans))
 
 
 def resolve_stage(

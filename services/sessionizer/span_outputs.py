@@ -68,7 +68,11 @@ class SessionSpansOutput(_Partitions[SpanGroup]):
         self._known: dict[SessionKey, int] = {}
 
     def add(self, group: SpanGroup) -> None:
-        self._chunks[self._partition_of(group.key)].add(group)
+        self.chunks_of(group.key).add(group)
+
+    def chunks_of(self, key: SessionKey) -> Chunks[SpanGroup]:
+        """Of its partition."""
+        return self._chunks[self._partition_of(key)]
 
     def watermarks(self, record: WatermarkRecord) -> list[Output]:
         """To every partition; they belong after the spans that they speak about."""

@@ -14,6 +14,7 @@ PAGE_BYTES = 16 << 10
 """A page that is larger is full; only a single arrival may be."""
 
 _MINUTE = 60 * 10**9
+_OWN = "trace:"
 _LENGTH_BYTES = 4
 
 
@@ -115,8 +116,8 @@ class Wait:
 
 def own_session(trace_id: bytes, project: str) -> SessionKey:
     """The session that a trace without one is."""
-    return SessionKey(project, f"trace:{trace_id.hex()}")
+    return SessionKey(project, f"{_OWN}{trace_id.hex()}")
 
 
 def is_own_session(trace_id: bytes, key: SessionKey) -> bool:
-    return key == own_session(trace_id, key.project)
+    return key.session_id.startswith(_OWN) and key == own_session(trace_id, key.project)
