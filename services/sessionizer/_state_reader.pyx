@@ -13,6 +13,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndS
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp
 
 cimport cython
 
@@ -72,6 +73,7 @@ cdef Py_ssize_t _name_bytes = NAME_BYTES, _entry_bytes = ENTRY_BYTES
 cdef Py_ssize_t _said_name_bytes = said.NAME_BYTES, _said_entry_bytes = said.ENTRY_BYTES
 cdef tuple _seals = (CloseReason.NONE, CloseReason.MAX_SPANS, CloseReason.MAX_DURATION)
 cdef tuple _nobody = (0, b"", b"")
+cdef bytes _no_span = bytes(8)
 cdef object _no_dimensions = NO_DIMENSIONS
 cdef array _no_bounds = array("q")
 
@@ -135,13 +137,14 @@ cdef class Record:
     cdef const uint8_t* end
     cdef list names, said, turns
     cdef tuple writer
+    cdef bytes span_id  # the last one
     cdef Buffer calls, last  # of the set at hand, and the last one of them
 
     def __cinit__(self, bytes data, Py_ssize_t at):
         self.data = data
         self.at = <const uint8_t*> PyBytes_AS_STRING(data) + at
         self.end = <const uint8_t*> PyBytes_AS_STRING(data) + PyBytes_GET_SIZE(data)
-        self.names, self.said, self.turns = [], [], []
+        self.names, self.said, self.turns, self.span_id = [], [], [], _no_span
         reserve(&self.last, 128)
         reserve(&self.calls, 512)
 
@@ -319,38 +322,44 @@ cdef class Record:
 
     cdef int collection(self, Names names, Kind kind, int64_t end) except -1:
         cdef uint64_t told = self.count(), count = told >> 2, _
-        cdef dict sizes = names.sizes, values = names.values
+        cdef dict sizes = names.sizes
+        cdef list read
         cdef int64_t total = 0, size
         if told == 0:
             return 0
         if told & 1:
             names.cut = self.name()
-        if count > <uint64_t> (self.end - self.at):
-            raise Declined
-        for _ in range(count):
-            name = self.name()
-            sizes[name] = self.number() if told & 2 else 0
+        if kind == PLAIN:
+            for _ in range(count):
+                name = self.name()
+                size = sizes[name] = self.number() if told & 2 else json_size(name)
+                total += size
+        else:
+            read = []
+            for _ in range(count):
+                name = self.name()
+                read.append(name)
+                sizes[name] = self.number() if told & 2 else 0
+            for name in read:
+                value = self.value(kind, end)
+                names.values[name] = value
+                if not told & 2:
+                    sizes[name] = _size_of(kind, name, value)
+                total += sizes[name]
         if <uint64_t> len(sizes) != count:
             raise Declined
-        if kind != PLAIN:
-            for name in sizes:
-                if kind == ENTRY:
-                    value = self.written(end)
-                    if value is None:
-                        raise Declined
-                elif kind == TOOL:
-                    value = self.number()
-                else:
-                    value = self.model_sums()
-                values[name] = value
-        for name in list(sizes) if count > 1 else tuple(sizes):
-            if told & 2:
-                size = sizes[name]
-            else:
-                size = sizes[name] = _size_of(values, kind, name)
-            total += size
         names.total = total
         return 0
+
+    cdef object value(self, Kind kind, int64_t end):
+        if kind == TOOL:
+            return self.number()
+        if kind == MODEL:
+            return self.model_sums()
+        written = self.written(end)
+        if written is None:
+            raise Declined
+        return written
 
     cdef tuple written(self, int64_t end):
         cdef uint64_t kind = self.count()
@@ -466,7 +475,11 @@ cdef class Record:
         return time, span_id, self.text()
 
     cdef inline bytes span(self, SpanSet spans):
-        return PyBytes_FromStringAndSize(<const char*> self.place(spans), SPAN_BYTES)
+        """Most texts of a turn are of one span."""
+        cdef const char* id_ = <const char*> self.place(spans)
+        if memcmp(PyBytes_AS_STRING(self.span_id), id_, SPAN_BYTES):
+            self.span_id = PyBytes_FromStringAndSize(id_, SPAN_BYTES)
+        return self.span_id
 
     cdef inline const uint8_t* place(self, SpanSet spans) except NULL:
         """Where the id of a span is, told by its place in its turn or in full."""
@@ -711,12 +724,10 @@ cdef inline int64_t _bucket(uint64_t duration) noexcept:
     return 32 * shift + <int64_t> (duration >> shift)
 
 
-cdef int64_t _size_of(dict values, Kind kind, object name) except -1:
+cdef int64_t _size_of(Kind kind, object name, object value) except -1:
     """The size that is not told."""
-    if kind == PLAIN:
-        return json_size(name)
     if kind == ENTRY:
-        return 2 * json_size(name) + json_size((<tuple> values[name])[1]) + 32
+        return 2 * json_size(name) + json_size((<tuple> value)[1]) + 32
     if kind == TOOL:
         return json_size(name) + 24
     return 7 * json_size(name) + 192

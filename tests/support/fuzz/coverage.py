@@ -12,7 +12,8 @@ from tests.support.fuzz.corpus import make_corpus
 _PROGRAM = """
 import sys
 import atheris
-with atheris.instrument_imports(include=["services.shared", "services.sessionizer.state", "services.sessionizer.meta"]):
+STATES = ["meta", "state", "state_parts", "state_reader", "state_writer", "older_states"]
+with atheris.instrument_imports(include=["services.shared", *(f"services.sessionizer.{name}" for name in STATES)]):
     from tests.support.fuzz.targets import TARGETS
 target = TARGETS[sys.argv.pop(1)][1]
 atheris.Setup(sys.argv, lambda data: target(data) and None)
