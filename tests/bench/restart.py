@@ -36,11 +36,14 @@ def cases(site: Site, *, sessions: int) -> Iterator[Measurement]:
     """One after another on the same topics: sessions open, the worker is killed and comes back, sessions close."""
     with site.installation("restart", **_SETTINGS) as installation:
         run = _Run(installation, sessions)
-        yield f"{sessions:,} sessions open", run.open
-        yield f"{sessions:,} sessions after a kill", run.restart
-        yield f"{sessions:,} sessions close and expire", run.close
+        yield from zip(names(sessions), (run.open, run.restart, run.close), strict=True)
         for when in run.pauses:
             yield f"pauses while {sessions:,} sessions {when}", partial(run.pauses.__getitem__, when)
+
+
+def names(sessions: int) -> list[str]:
+    """Of the cases that measure."""
+    return [f"{sessions:,} sessions {what}" for what in ("open", "after a kill", "close and expire")]
 
 
 class _Run:

@@ -2,12 +2,15 @@
 
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.bench import latency, restart, sinks, state, worker
 from tests.bench.case import REFERENCE
 from tests.bench.figures import Figure
 from tests.bench.goals import GOALS, goals_table, main_figures
+from tests.bench.options import MOST, RATE, SESSIONS
 from tests.bench.page import PAGES, results
 from tests.bench.parts import PARTS
 from tests.bench.results import CaseResult, PartResult, Results
@@ -84,3 +87,41 @@ def test_every_constant_counts(name: str) -> None:
     larger = replace(KNOWN, **{name: 1_000 * getattr(KNOWN, name)})
     traffic = Traffic()
     assert plan_table(traffic, larger) != plan_table(traffic, KNOWN)
+
+
+def _of_a_full_run() -> Results:
+    """With the names that the parts give their cases, and any figure that one of them might have."""
+    nowhere: Any = None
+    names = {
+        "worker": [name for name, _ in worker.cases(nowhere, quick=False, most=MOST)],
+        "sinks": [name for name, _ in sinks.cases(nowhere, quick=False, most=MOST)],
+        "state": [name for name, _ in state.cases(sessions=SESSIONS, quick=False)],
+        "latency": [name for name, _ in latency.cases(nowhere, rate=RATE, quick=False)],
+        "restart": restart.names(SESSIONS),
+        "scaling": ["1 worker", "4 workers"],
+    }
+    found = [Figure(name, "any", 1e6) for name in _FIGURES]
+    return Results(
+        PartResult(part, {}, "", 1.0, [CaseResult(case, found) for case in of]) for part, of in names.items()
+    )
+
+
+_FIGURES = (
+    *(
+        "worker CPU",
+        "span sink CPU",
+        "rollup sink CPU",
+        "window CPU",
+        "memory",
+        "memory of all",
+        "memory of the worker",
+    ),
+    *("bytes of them", "session_spans", "session_rollups", "of it recovery", "in ClickHouse", "windows in ClickHouse"),
+    *("turns in ClickHouse", "throughput", "watermark passes to row, p99", "no pause over"),
+)
+
+
+def test_goals_and_sizing_find_what_they_need_in_the_results_of_a_full_run() -> None:
+    found = _of_a_full_run()
+    assert "not measured" not in goals_table(found)
+    assert constants(found).worker_cpu == 1.0
