@@ -7,7 +7,7 @@ Position, version and time are those of every stage with states (`keyed_stage.py
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from services.sessionizer import publication
 from services.sessionizer.engine.policy import Policy
@@ -24,7 +24,7 @@ from services.shared.records import rollups
 from services.shared.records.session_spans import SpansRecord, WatermarkRecord, decode
 
 try:
-    from services.sessionizer.engine._fold import fold, settle
+    from services.sessionizer.engine._fold import finish, fold
     from services.shared.records._session_spans import PackedSpans, packed_spans
 except ImportError:  # not built, or switched off
     _IS_COMPILED = False
@@ -67,7 +67,6 @@ def window_stage(
         is_watched=is_watched,
         max_identities=max_identities,
         swept_windows=swept_windows,
-        settle_window=settle if compiled else Window.settle,
     )
     return KeyedStage(windows, _read if compiled else decode, source_timeout=policy.source_timeout, epoch=epoch)
 
@@ -88,9 +87,7 @@ class Windows:
         is_watched: bool,
         max_identities: int,
         swept_windows: int,
-        settle_window: Callable[[Window], None],
     ) -> None:
-        self._settle = settle_window
         self._policy, self._topic, self._partition, self._is_watched = policy, topic, partition, is_watched
         self._max_identities, self._swept_windows = max_identities, swept_windows
         self._table = SessionTable()
@@ -131,12 +128,11 @@ class Windows:
             self._close_or_open(window, at)
             self._expire(session, window, at.watermark)
             self._counts["spanloom_windows_given_up_total", ""] += 1
-        for session in touched.values():
-            for window in session.windows:
-                if window.version == at.version:
-                    self._settle(window)
-                    self._close_or_open(window, at)
-                    self._file(session, window)
+        if isinstance(content, SpansRecord):
+            self._finish(touched, at)
+        else:
+            interval = self._policy.snapshot_interval
+            finish(touched, now, interval, self._table.file, lambda window: self._close_or_open(window, at))
         for outcome, count in effects.outcomes.items():
             if count:
                 self._counts["spanloom_windowed_spans_total", outcome] += count
@@ -151,6 +147,14 @@ class Windows:
                 now.position += 1
                 session.take(item, now, effects)
         return touched
+
+    def _finish(self, touched: dict[bytes, Session], at: Instant) -> None:
+        for session in touched.values():
+            for window in session.windows:
+                if window.version == at.version:
+                    window.settle()
+                    self._close_or_open(window, at)
+                    self._file(session, window)
 
     def _annotate(self, annotated: list[tuple[Session, SpanFacts, int]], version: int) -> None:
         for name, value in publication.annotation_records(annotated, version):

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from services.sessionizer.engine.policy import Policy
+from services.sessionizer.keyed_stage import KeyedStage
 from services.sessionizer.stage import Flush, InputRecord, Moment, Output, Stage
 from services.sessionizer.window_stage import SWEPT_WINDOWS, window_stage
 from services.shared.model.live import LiveUpdate
@@ -137,7 +138,7 @@ class StageRun:
         self.stage = self._new_stage()
         self.stage.restored()
 
-    def _new_stage(self) -> Stage:
+    def _new_stage(self) -> KeyedStage[Any]:
         return window_stage(
             self.policy,
             partition=0,

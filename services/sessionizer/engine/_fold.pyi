@@ -7,4 +7,10 @@ from services.shared.records._session_spans import PackedSpans
 def fold(
     record: PackedSpans, session_of: Callable[[bytes], Session], now: Now, effects: Effects
 ) -> dict[bytes, Session]: ...
-def settle(window: Window) -> None: ...
+def finish(
+    touched: dict[bytes, Session],
+    now: Now,
+    snapshot_interval: int,
+    file: Callable[[Session, Window, int], None],
+    turned: Callable[[Window], None],
+) -> None: ...

@@ -6,18 +6,22 @@ the very same objects, and what comes out is the same to the byte. Done here is 
 span for a session with one plain window, or with none. Everything else, a span that begins a
 second window, a copy's window that is sealed, an end, goes to `Session.take` as an object.
 
-What spans say of who and where is taken in by runs: of consecutive spans of one turn that say the same, once.
+What spans say of who and where is taken in later: by a turn once for consecutive spans that say the same, by a window
+once for all spans of a group that do.
 """
 
 from cpython cimport array
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
+from cpython.list cimport PyList_GET_ITEM
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
+from services.sessionizer._json_size cimport PyUnicode_AsUTF8AndSize, json_size
+from services.sessionizer.engine._span_sets cimport TWIN_BYTES, append, append_call, holds, put_twin, take_call
+from services.sessionizer.engine._sums cimport count
 from services.sessionizer.engine.intervals cimport Intervals
 from services.sessionizer.engine.names cimport Names
 from services.sessionizer.engine.said cimport Said
@@ -26,11 +30,10 @@ from services.sessionizer.engine.spans cimport SpanSet
 from services.sessionizer.engine.totals cimport Totals
 from services.sessionizer.engine.turn cimport Turn
 from services.sessionizer.engine.turn_store cimport TurnStore
-from services.sessionizer.engine.usage cimport ModelSums, Sums
+from services.sessionizer.engine.usage cimport ModelSums
 from services.sessionizer.engine.window cimport Window
 from services.shared.records._session_spans cimport (
-    HAS_CACHE_READ, HAS_CACHE_WRITE, HAS_COMPLETION, HAS_COMPLETION_COST, HAS_FIRST_TOKEN, HAS_PROMPT, HAS_PROMPT_COST,
-    HAS_REASONING, HAS_TOTAL, HAS_TOTAL_COST, IS_ERROR, IS_TOOL_CALL, SPAN_ID_BYTES, TRACE_ID_BYTES, Group, Item,
+    HAS_COMPLETION, HAS_FIRST_TOKEN, HAS_PROMPT, IS_ERROR, IS_TOOL_CALL, SPAN_ID_BYTES, TRACE_ID_BYTES, Group, Item,
     PackedSpans, Told,
 )
 from services.shared.records._unpacked cimport Text
@@ -39,9 +42,10 @@ from hashlib import blake2b
 
 from services.sessionizer.engine.intervals import MAX_INTERVALS
 from services.sessionizer.engine.said import MAX_FEW as _MAX_FEW, weight_of
-from services.sessionizer.engine.tree import ROOT as _ROOT
 from services.sessionizer.engine.spans import twin_name
-from services.sessionizer.engine.who import MAX_NAME as _MAX_NAME, MAX_TEXT, add_name, write
+from services.sessionizer.engine.tree import ROOT as _ROOT
+from services.sessionizer.engine.who import MAX_NAME as _MAX_NAME, MAX_TEXT as _MAX_TEXT
+from services.sessionizer.engine.who import NUMBERS_OF_ENTRY as _NUMBERS_OF_ENTRY, add_name, write
 from services.shared.model.rollup import CloseReason
 from services.shared.model.span import NO_DIMENSIONS, PREVIEW_LENGTH as _PREVIEW_LENGTH
 from services.shared.records.model_calls import unpack_call
@@ -50,18 +54,19 @@ cdef object NONE = CloseReason.NONE
 cdef object ROOT = _ROOT
 cdef Py_ssize_t MAX_FEW = _MAX_FEW
 cdef Py_ssize_t MAX_NAME = _MAX_NAME
+cdef Py_ssize_t MAX_TEXT = _MAX_TEXT
+cdef Py_ssize_t NUMBERS_OF_ENTRY = _NUMBERS_OF_ENTRY
 cdef Py_ssize_t PREVIEW_LENGTH = _PREVIEW_LENGTH
+cdef list _names = [None] * CACHED_NAMES
+cdef list _providers = [None] * CACHED_NAMES
 cdef Py_ssize_t MOST_BOUNDS = 2 * MAX_INTERVALS
 
 cdef enum:
-    PROMPT, COMPLETION, TOTAL, CACHE_READ, CACHE_WRITE, REASONING, PROMPT_COST, COMPLETION_COST, TOTAL_COST  # amounts
-    COUNT_BYTES = 5
-    TWIN_BYTES = SPAN_ID_BYTES + 2 * COUNT_BYTES
-    LENGTH_BYTES = 4
-    HEAD_BYTES = TWIN_BYTES + LENGTH_BYTES
     LEADING_BITS = 6
     STEPS = 32
     CACHED_NAMES = 512  # a power of two
+    MOST_CACHED = 64  # bytes
+    MOST_HEARD = 16
 
 
 def fold(PackedSpans record not None, session_of, Now now not None, Effects effects not None):
@@ -81,6 +86,11 @@ def fold(PackedSpans record not None, session_of, Now now not None, Effects effe
     return touched
 
 
+cdef struct Heard:  # something said, and the last span that did so
+    PyObject* told  # of the record's table, which holds it
+    Item* by
+
+
 cdef class Folder:
     """A record that is being applied: the session at hand, and the window and turn of the last span."""
 
@@ -92,25 +102,28 @@ cdef class Folder:
     cdef long long gap
     cdef Window window
     cdef Turn turn  # of the window
-    # What the last spans said, not yet taken in, and the last of them.
-    cdef Told told
-    cdef long long told_end
-    cdef const uint8_t* told_by
-    cdef const uint8_t* told_in
+    cdef Heard in_turn  # what the last spans said, all of one turn, not yet taken in by it
+    cdef Heard[MOST_HEARD] in_window  # not yet taken in by the window, in the order in which it was first said
+    cdef int heard
 
     cdef int take(self, Group* group) except -1:
         cdef size_t each
         cdef Item* item
         self.gap = self.now.policy.gap_for(self.session.key.project)
-        self.window = self.turn = None
         for each in range(group.begin, group.end):
             self.now.position += 1
             item = &self.record.items[each]
             if not (item.is_plain and self.take_plain(item)):
-                self.end_run()
-                self.window = self.turn = None
+                self.leave()
                 self.session.take(self.record.item(each), self.now, self.effects)
-        self.end_run()
+        self.leave()
+        return 0
+
+    cdef int leave(self) except -1:
+        """What comes now may be another window's."""
+        self.end_turn()
+        self.end_window()
+        self.window = self.turn = None
         return 0
 
     cdef bint take_plain(self, Item* item) except -1:
@@ -119,8 +132,8 @@ cdef class Folder:
         cdef Turn turn = self.turn
         cdef bytes trace_id
         if window is None or not is_plain(window):
-            self.end_run()
-            self.turn = turn = None
+            self.leave()
+            turn = None
             if not self.session.windows:
                 window = self.open(item)
             elif len(self.session.windows) > 1:
@@ -131,7 +144,7 @@ cdef class Folder:
                     return False
             self.window = window
         if turn is None or memcmp(PyBytes_AS_STRING(turn.trace_id), item.trace_id, TRACE_ID_BYTES):
-            self.end_run()
+            self.end_turn()
             trace_id = PyBytes_FromStringAndSize(<const char*>item.trace_id, TRACE_ID_BYTES)
             turn = find_turn(window, trace_id)
             if turn is None:
@@ -158,7 +171,7 @@ cdef class Folder:
         window.is_stored = False
         if window.identities > self.now.max_identities:
             self.session._bound_identities(self.now, self.effects)
-            self.turn = None
+            self.leave()
         return True
 
     cdef Window open(self, Item* item):
@@ -175,7 +188,7 @@ cdef class Folder:
         return window
 
     cdef int add(self, Window window, Turn turn, Item* item) except -1:
-        """`Window.add`, but for what it says of who and where: that is noted for the end of the run."""
+        """`Window.add`, but for what it says of who and where: that is noted."""
         cdef Totals totals = window.totals
         cdef str text_in, text_out
         cdef SpanSet spans
@@ -245,7 +258,7 @@ cdef class Folder:
         cdef str model = None, name
         cdef uint8_t[TWIN_BYTES] twin
         cdef SpanSet spans
-        cdef object repeated
+        cdef bytes repeated
         if item.model.size:
             model = name_of(&item.model)
             if turn.model is None or order_in_turn(turn.model, item, item.end) > 0:
@@ -256,8 +269,8 @@ cdef class Folder:
             if turn.first_token is None or first_token < turn.first_token:
                 turn.first_token = first_token
         if item.provider.size:
-            name = f"{name_of(&item.provider)}\0{model or ''}"
-            add_name(totals.providers, name, len(name))
+            name = provider_of(name_of(&item.provider), model)
+            let_in(totals.providers, name, len(name))
         if item.has & (HAS_PROMPT | HAS_COMPLETION) != HAS_PROMPT | HAS_COMPLETION:
             count(turn.usage, totals.usage, sums, item)
             return 0
@@ -273,39 +286,77 @@ cdef class Folder:
                 append(spans.children, twin, TWIN_BYTES)
                 repeated = take_call(spans.calls, twin)
                 if repeated is not None:
-                    window._count(turn, repeated, -1)
+                    window._count(turn, unpack_call(repeated), -1)
         return 0
 
     cdef int hear(self, Item* item) except -1:
-        """Note what a span said; taken in is the last of a run only."""
-        cdef Told told = <Told>self.record.table[item.dimensions]
-        if self.told is not told:
-            self.end_run()
-            self.told = told
-        elif item.end < self.told_end:
-            return 0
-        elif item.end == self.told_end and memcmp(item.span_id, self.told_by, SPAN_ID_BYTES) < 0:
-            return 0
-        self.told_end, self.told_by, self.told_in = item.end, item.span_id, item.trace_id
+        """Note what a span said."""
+        cdef PyObject* told = PyList_GET_ITEM(self.record.table, item.dimensions)
+        cdef int each
+        if self.in_turn.told is not told:
+            self.end_turn()
+            self.in_turn.told, self.in_turn.by = told, item
+        elif is_later(item, self.in_turn.by):
+            self.in_turn.by = item
+        for each in range(self.heard):
+            if self.in_window[each].told is told:
+                if is_later(item, self.in_window[each].by):
+                    self.in_window[each].by = item
+                return 0
+        if self.heard == MOST_HEARD:
+            self.end_window()
+        self.in_window[self.heard].told, self.in_window[self.heard].by = told, item
+        self.heard += 1
         return 0
 
-    cdef int end_run(self) except -1:
-        """Take in what the spans since the last call said, which are all of one turn."""
-        cdef Told told = self.told
+    cdef int end_turn(self) except -1:
+        """Let the turn take in what its spans said."""
+        cdef Told told
+        cdef Item* by = self.in_turn.by
+        if self.in_turn.told is NULL:
+            return 0
+        told = <Told>self.in_turn.told
+        self.in_turn.told = NULL
+        if not told.is_empty:
+            hear_in_turn(self.turn.said, told, (by.end, b"", by.span_id[:SPAN_ID_BYTES]))
+        return 0
+
+    cdef int end_window(self) except -1:
+        """Let the window take in what its spans said. Where they differ in names only, the last one writes the rest."""
         cdef Totals totals
-        cdef bytes span_id
-        if told is None:
+        cdef Told told, first
+        cdef int each, last = 0
+        cdef bint is_alike = True
+        if self.heard == 0:
             return 0
-        self.told = None
-        if told.is_empty:
-            return 0
-        span_id = self.told_by[:SPAN_ID_BYTES]
-        hear_in_turn(self.turn.said, told, (self.told_end, b"", span_id))
         totals = self.window.totals
         if totals.said:
             totals.settle()
-        hear_in_window(totals, told, (self.told_end, self.told_in[:TRACE_ID_BYTES], span_id))
+        first = <Told>self.in_window[0].told
+        for each in range(self.heard):
+            told = <Told>self.in_window[each].told
+            hear_names(totals, told)
+            if is_later(self.in_window[each].by, self.in_window[last].by):
+                last = each
+            is_alike = (
+                is_alike and told.environment is first.environment
+                and told.session is first.session and told.metadata is first.metadata
+            )
+        for each in range(last if is_alike else 0, last + 1 if is_alike else self.heard):
+            told = <Told>self.in_window[each].told
+            if told.environment or told.session or told.metadata:
+                hear_values(totals, told, writer_of(self.in_window[each].by, self.in_window[each].by.end))
+        self.heard = 0
         return 0
+
+
+cdef inline bint is_later(Item* item, Item* other) noexcept:
+    """Whether its end is, or else its trace, or else its span: the greater is the later."""
+    cdef int order
+    if item.end != other.end:
+        return item.end > other.end
+    order = memcmp(item.trace_id, other.trace_id, TRACE_ID_BYTES)
+    return (order if order else memcmp(item.span_id, other.span_id, SPAN_ID_BYTES)) > 0
 
 
 cdef inline bint is_plain(Window window):
@@ -356,74 +407,6 @@ cdef SpanSet spans_of_twin(Window window, Turn turn, const uint8_t* twin):
     return window.turns.spans_to_change(turn, twin_name(twin[:TWIN_BYTES]))
 
 
-# Bytes of a `SpanSet`
-
-
-cdef int append(bytearray items, const uint8_t* data, Py_ssize_t size) except -1:
-    cdef Py_ssize_t at = PyByteArray_GET_SIZE(items)
-    PyByteArray_Resize(items, at + size)
-    memcpy(PyByteArray_AS_STRING(items) + at, data, size)
-    return 0
-
-
-cdef bint holds(bytearray items, const uint8_t* item, Py_ssize_t size):
-    """Whether it is one of items of this size that follow one another."""
-    cdef const char* data = PyByteArray_AS_STRING(items)
-    cdef Py_ssize_t at = 0, end = PyByteArray_GET_SIZE(items) - size
-    cdef uint64_t first, other
-    memcpy(&first, item, 8)
-    while at <= end:
-        memcpy(&other, data + at, 8)
-        if first == other and memcmp(data + at, item, size) == 0:
-            return True
-        at += size
-    return False
-
-
-cdef inline void put_count(uint8_t* at, int64_t number) noexcept:
-    cdef int place
-    for place in range(COUNT_BYTES):
-        at[place] = <uint8_t>(number >> (8 * (COUNT_BYTES - 1 - place)))
-
-
-cdef inline void put_twin(uint8_t* at, const uint8_t* span_id, Item* item) noexcept:
-    """`spans.twin_of`."""
-    memcpy(at, span_id, SPAN_ID_BYTES)
-    put_count(at + SPAN_ID_BYTES, item.amounts[PROMPT])
-    put_count(at + SPAN_ID_BYTES + COUNT_BYTES, item.amounts[COMPLETION])
-
-
-cdef int append_call(bytearray calls, const uint8_t* twin, Text* call) except -1:
-    """`SpanSet.put_call`."""
-    cdef Py_ssize_t at = PyByteArray_GET_SIZE(calls)
-    cdef uint8_t* data
-    cdef int place
-    PyByteArray_Resize(calls, at + HEAD_BYTES + call.size)
-    data = <uint8_t*>PyByteArray_AS_STRING(calls) + at
-    memcpy(data, twin, TWIN_BYTES)
-    for place in range(LENGTH_BYTES):
-        data[TWIN_BYTES + place] = <uint8_t>(call.size >> (8 * place))
-    memcpy(data + HEAD_BYTES, call.data, call.size)
-    return 0
-
-
-cdef object take_call(bytearray calls, const uint8_t* twin):
-    """Take out the call of this name; None where there is none."""
-    cdef const uint8_t* data = <const uint8_t*>PyByteArray_AS_STRING(calls)
-    cdef Py_ssize_t at = 0, size = PyByteArray_GET_SIZE(calls), length
-    cdef int place
-    while at + HEAD_BYTES <= size:
-        length = 0
-        for place in range(LENGTH_BYTES):
-            length |= <Py_ssize_t>data[at + TWIN_BYTES + place] << (8 * place)
-        if memcmp(data + at, twin, TWIN_BYTES) == 0:
-            call = unpack_call(bytes(calls[at + HEAD_BYTES : at + HEAD_BYTES + length]))
-            del calls[at : at + HEAD_BYTES + length]
-            return call
-        at += HEAD_BYTES + length
-    return None
-
-
 # Sums
 
 
@@ -431,73 +414,6 @@ cdef ModelSums sums_of(Totals totals, str model):
     """`Totals._sums_of`."""
     cdef PyObject* found = PyDict_GetItem(totals.models.values, model)
     return totals._sums_of(model) if found is NULL else <ModelSums>found
-
-
-cdef int count(Sums turn, Sums totals, ModelSums model, Item* item) except -1:
-    """Add a call's usage to its turn, its window and, where that is kept, its model."""
-    cdef int64_t* amounts = item.amounts
-    cdef int has = item.has
-    turn.calls += 1
-    totals.calls += 1
-    if has & HAS_PROMPT:
-        turn.prompt += amounts[PROMPT]
-        turn.prompt_calls += 1
-        totals.prompt += amounts[PROMPT]
-        totals.prompt_calls += 1
-    if has & HAS_COMPLETION:
-        turn.completion += amounts[COMPLETION]
-        turn.completion_calls += 1
-        totals.completion += amounts[COMPLETION]
-        totals.completion_calls += 1
-    if has & HAS_TOTAL:
-        turn.total += amounts[TOTAL]
-        turn.total_calls += 1
-        totals.total += amounts[TOTAL]
-        totals.total_calls += 1
-    if has & HAS_CACHE_READ:
-        turn.cache_read += amounts[CACHE_READ]
-        totals.cache_read += amounts[CACHE_READ]
-    if has & HAS_CACHE_WRITE:
-        turn.cache_write += amounts[CACHE_WRITE]
-        totals.cache_write += amounts[CACHE_WRITE]
-    if has & HAS_REASONING:
-        turn.reasoning += amounts[REASONING]
-        totals.reasoning += amounts[REASONING]
-    if has & HAS_PROMPT_COST:
-        cost = amounts[PROMPT_COST]
-        turn.prompt_cost += cost
-        totals.prompt_cost += cost
-        if model is not None:
-            model.prompt_cost += cost
-            model.prompt_cost_calls += 1
-    if has & HAS_COMPLETION_COST:
-        cost = amounts[COMPLETION_COST]
-        turn.completion_cost += cost
-        totals.completion_cost += cost
-        if model is not None:
-            model.completion_cost += cost
-            model.completion_cost_calls += 1
-    if has & HAS_TOTAL_COST:
-        cost = amounts[TOTAL_COST]
-        turn.total_cost += cost
-        totals.total_cost += cost
-        if model is not None:
-            model.total_cost += cost
-            model.total_cost_calls += 1
-    else:
-        turn.unpriced += 1
-        totals.unpriced += 1
-    if model is not None:
-        if has & HAS_PROMPT:
-            model.prompt += amounts[PROMPT]
-            model.prompt_calls += 1
-        if has & HAS_COMPLETION:
-            model.completion += amounts[COMPLETION]
-            model.completion_calls += 1
-        if has & HAS_TOTAL:
-            model.total += amounts[TOTAL]
-            model.total_calls += 1
-    return 0
 
 
 # Texts and their writers
@@ -510,9 +426,45 @@ cdef str text_of(Text* text):
 
 
 cdef str name_of(Text* text):
-    """Of a name, what is kept."""
-    cdef str found = PyUnicode_DecodeUTF8(<const char*>text.data, text.size, NULL)
-    return found if len(found) <= MAX_NAME else found[:MAX_NAME]
+    """Of a name, what is kept. There are few, so they are kept from record to record."""
+    cdef uint64_t hash_ = text.size, word
+    cdef Py_ssize_t size = 0
+    cdef const char* known
+    cdef str found
+    cdef object kept
+    if 8 <= text.size <= MOST_CACHED:
+        memcpy(&word, text.data, 8)
+        hash_ = (hash_ ^ word) * <uint64_t>0x9E3779B97F4A7C15ULL
+        memcpy(&word, text.data + text.size - 8, 8)
+        hash_ = (hash_ ^ word) * <uint64_t>0x9E3779B97F4A7C15ULL
+    elif text.size <= MOST_CACHED:
+        word = 0
+        memcpy(&word, text.data, text.size)
+        hash_ = (hash_ ^ word) * <uint64_t>0x9E3779B97F4A7C15ULL
+    hash_ = hash_ >> 32 & (CACHED_NAMES - 1)
+    kept = _names[hash_]
+    if kept is not None:
+        known = PyUnicode_AsUTF8AndSize(kept, &size)
+        if <size_t>size == text.size and memcmp(known, text.data, size) == 0:
+            return <str>kept
+    found = PyUnicode_DecodeUTF8(<const char*>text.data, text.size, NULL)
+    if len(found) > MAX_NAME:
+        return found[:MAX_NAME]
+    if text.size <= MOST_CACHED:
+        _names[hash_] = found
+    return found
+
+
+cdef str provider_of(str provider, str model):
+    """The name of a provider with its model, as `Totals._add_names` makes it."""
+    cdef size_t place = (<size_t><PyObject*>provider >> 4 ^ <size_t><PyObject*>model >> 7) & (CACHED_NAMES - 1)
+    cdef object kept = _providers[place]
+    cdef str name
+    if kept is not None and (<tuple>kept)[0] is provider and (<tuple>kept)[1] is model:
+        return (<tuple>kept)[2]
+    name = f"{provider}\0{model or ''}"
+    _providers[place] = (provider, model, name)
+    return name
 
 
 cdef inline tuple writer_of(Item* item, int64_t time):
@@ -586,19 +538,23 @@ cdef bint says(object dimensions, Told told) except -1:
     )
 
 
-cdef int hear_in_window(Totals totals, Told told, tuple writer) except -1:
-    """`Who.hear`."""
+cdef int hear_names(Totals totals, Told told) except -1:
+    """The part of `Who.hear` that no writer matters for."""
     if told.user_id:
-        let_in(totals.users, told.user_id)
+        let_in(totals.users, told.user_id, MAX_NAME)
     if told.service:
-        let_in(totals.services, told.service)
+        let_in(totals.services, told.service, MAX_NAME)
     if told.agent:
-        let_in(totals.agents, told.agent)
+        let_in(totals.agents, told.agent, MAX_NAME)
     if told.conversation_id:
-        let_in(totals.conversations, told.conversation_id)
+        let_in(totals.conversations, told.conversation_id, MAX_NAME)
     for tag in told.tags:
-        if tag not in totals.tags.sizes:
-            add_name(totals.tags, tag, MAX_TEXT)
+        let_in(totals.tags, tag, MAX_TEXT)
+    return 0
+
+
+cdef int hear_values(Totals totals, Told told, tuple writer) except -1:
+    """The rest of it."""
     if told.environment and (totals.environment is None or writer > <tuple>totals.environment[0]):
         totals.environment = (writer, told.environment[:MAX_NAME])
     for name, value in told.session:
@@ -608,9 +564,24 @@ cdef int hear_in_window(Totals totals, Told told, tuple writer) except -1:
     return 0
 
 
-cdef inline int let_in(Names names, str name) except -1:
-    if name not in names.sizes:
-        add_name(names, name, MAX_NAME)
+cdef int let_in(Names names, str name, Py_ssize_t most) except -1:
+    """`who.add_name`."""
+    cdef Py_ssize_t size
+    if name in names.sizes:
+        return 0
+    if names.cut is None and len(name) <= most:
+        size = json_size(name)
+        if names.total + size <= names.limit:
+            take_in(names, name, size)
+            return 0
+    add_name(names, name, most)
+    return 0
+
+
+cdef int take_in(Names names, str name, Py_ssize_t size) except -1:
+    """A new name, for which there is room."""
+    names.sizes[name] = size
+    names.total += size
     return 0
 
 
@@ -618,11 +589,18 @@ cdef int write_entry(Names entries, str name, str value, tuple writer) except -1
     """`who.write`."""
     cdef PyObject* found = PyDict_GetItem(entries.values, name)
     cdef tuple held
+    cdef Py_ssize_t size
     if found is not NULL:
         held = <tuple>found
         if held[1] is value or held[1] == value:
             if writer > <tuple>held[0]:
                 entries.values[name] = (writer, value)
+            return 0
+    elif entries.cut is None and len(name) <= MAX_NAME and len(value) <= MAX_TEXT and name not in entries.sizes:
+        size = 2 * json_size(name) + json_size(value) + NUMBERS_OF_ENTRY
+        if entries.total + size <= entries.limit:
+            take_in(entries, name, size)
+            entries.values[name] = (writer, value)
             return 0
     write(entries, name, value, writer)
     return 0
@@ -631,7 +609,26 @@ cdef int write_entry(Names entries, str name, str value, tuple writer) except -1
 # After a record
 
 
-def settle(Window window not None):
+def finish(dict touched not None, Now now not None, long long snapshot_interval, file, turned):
+    """`Window.settle` of what a record changed; `file(session, window, deadline)` of each window.
+
+    `turned(window)` is called first where `Window.pass_time` has something to do.
+    """
+    cdef Session session
+    cdef Window window
+    cdef bint is_closed
+    for session in touched.values():
+        for window in session.windows:
+            if window.version != now.version:
+                continue
+            settle(window)
+            is_closed = not is_plain(window) or now.watermark > window.end + window.gap
+            if is_closed != window.is_closed:
+                turned(window)
+            file(session, window, window.deadline(snapshot_interval))
+
+
+cdef int settle(Window window) except -1:
     """`Window.settle`."""
     cdef Totals totals = window.totals
     cdef Turn turn
@@ -650,6 +647,7 @@ def settle(Window window not None):
         unite(totals.active, turn.start, turn.end)
         turn.settled = (turn.start, turn.end)
     window.touched.clear()
+    return 0
 
 
 cdef int count_latency(dict latency, long index) except -1:

@@ -10,7 +10,8 @@ MAX_NAME = 256
 MAX_TEXT = 1024
 """Characters kept of a tag or of the value of a key."""
 
-_NUMBERS_OF_ENTRY = 32
+NUMBERS_OF_ENTRY = 32
+"""About what the time of a value takes in JSON, and what stands between."""
 
 Writer = tuple[int, bytes, bytes]
 """(time, trace id, span id): whose value it is. The greater one is later; ties go by ids."""
@@ -79,7 +80,7 @@ def write(entries: Names, name: str, value: str, writer: Writer) -> None:
     held: Written | None = entries.values.get(name)
     if held is None or held[1] != value:
         name, value = name[:MAX_NAME], value[:MAX_TEXT]
-        if not entries.admit(name, 2 * json_size(name) + json_size(value) + _NUMBERS_OF_ENTRY):
+        if not entries.admit(name, 2 * json_size(name) + json_size(value) + NUMBERS_OF_ENTRY):
             return
         held = entries.values.get(name)
     if held is None or writer > held[0]:

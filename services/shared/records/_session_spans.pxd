@@ -9,6 +9,9 @@ cdef enum:
     TRACE_ID_BYTES = 16
     SPAN_ID_BYTES = 8
 
+cdef enum:  # `Item.amounts`
+    PROMPT, COMPLETION, TOTAL, CACHE_READ, CACHE_WRITE, REASONING, PROMPT_COST, COMPLETION_COST, TOTAL_COST
+
 cdef enum:  # `Item.flags`
     IS_ERROR = 1
     IS_TOOL_CALL = 2

@@ -41,6 +41,7 @@ cdef int64_t MOST_TOKENS = (1LL << 40) - 1
 cdef const char* END_SPAN = b"session.end"  # the name of a span that ends its session
 
 cdef dict _told = {}
+cdef dict _parts = {}  # what many of them say alike is one object
 cdef size_t _told_bytes = 0
 
 
@@ -113,6 +114,7 @@ cdef class PackedSpans:
         _told_bytes += PyBytes_GET_SIZE(packed) * 2 + ABOUT_OBJECTS
         if _told_bytes > MOST_TOLD_BYTES:
             _told.clear()
+            _parts.clear()
             _told_bytes = 0
         _told[packed] = told
         self.table.append(told)
@@ -293,6 +295,9 @@ cdef Told _read_told(bytes packed):
             return None
     if told.tags is None or told.session is None or told.metadata is None:
         return None
+    told.environment = _parts.setdefault(told.environment, told.environment)
+    told.session = _parts.setdefault(told.session, told.session)
+    told.metadata = _parts.setdefault(told.metadata, told.metadata)
     told.weight = -1
     dimensions = Dimensions.__new__(Dimensions)
     PyObject_GenericSetAttr(dimensions, "user_id", told.user_id)

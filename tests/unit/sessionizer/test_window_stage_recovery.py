@@ -1,6 +1,7 @@
 """A stage that was restored goes on as if nothing had happened."""
 
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,6 @@ from services.shared.model.session_key import SessionKey
 from services.shared.records import rollups
 from services.shared.records.session_spans import (
     SpanGroup,
-    SpansRecord,
     WatermarkRecord,
     encode_spans,
     encode_watermark,
@@ -24,7 +24,7 @@ from tests.support.stage_run import compact
 KEYS = [KEY, SessionKey("shop", "s2"), SessionKey("voice", "")]
 
 
-def stage(*, epoch: int = 1, policy: Policy = POLICY) -> KeyedStage[SpansRecord]:
+def stage(*, epoch: int = 1, policy: Policy = POLICY) -> KeyedStage[Any]:
     return window_stage(policy, partition=0, rollups_topic="r", rollups_partitions=1, epoch=epoch)
 
 
@@ -46,7 +46,7 @@ def busy_log() -> list[InputRecord]:
     return log
 
 
-def flush_of(worker: KeyedStage[SpansRecord], *, drain: bool = False) -> Flush:
+def flush_of(worker: KeyedStage[Any], *, drain: bool = False) -> Flush:
     return worker.flush(Moment(T0, caught_up=False, drain=drain))
 
 
