@@ -16,7 +16,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.unicode cimport PyUnicode_DATA, PyUnicode_GET_LENGTH
 from cpython.array cimport array
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr, memcmp, memcpy
 
 from services.sessionizer.engine.intervals cimport Intervals
 from services.sessionizer.engine.names cimport Names
@@ -27,7 +27,7 @@ from services.sessionizer.engine.usage cimport ModelSums, Sums
 from services.sessionizer.engine.who cimport Who
 from services.sessionizer.engine.window cimport Window
 from services.shared._native cimport Buffer, put_byte, put_bytes, release, reserve
-from services.shared.otlp._json cimport put_integer, put_json_text
+from services.shared.otlp._json cimport json_digits, put_integer, put_json_text
 
 from operator import itemgetter
 
@@ -44,6 +44,7 @@ cdef extern from "Python.h":
 cdef enum:
     PLACES = 12  # of a dollar
     STEPS = 32  # see `quantiles`
+    ROOT = 1  # the number of the page of a window that has one; see `tree`
 
 cdef enum Sum:
     TOTAL, PROMPT, COMPLETION, TOTAL_COST, PROMPT_COST, COMPLETION_COST
@@ -76,10 +77,12 @@ def rollup_json(key, Window window not None, int64_t since):
         reserve(&out, 4096)
         _window(&out, key, window)
         out.size -= 1
-        for turn in window.changed_turns(since):
-            _raw(&out, b',"turns":[' if is_first else b",")
-            _turn(&out, turn)
-            is_first = False
+        turns = window.turns.pages.get(ROOT) if len(window.turns.leaves) == 1 else None
+        for turn in window.changed_turns(since) if turns is None else (<dict> turns).values():
+            if (<Turn?> turn).version > since:
+                _raw(&out, b',"turns":[' if is_first else b",")
+                _turn(&out, turn)
+                is_first = False
         _raw(&out, b"}" if is_first else b"]}")
         if out.size > _MAX_RECORD_BYTES:
             return None
@@ -286,9 +289,15 @@ cdef int _usage(Buffer* out, Sums sums) except -1:
 
 
 cdef int _number(Buffer* out, bytes label, int64_t number) except -1:
-    if number:
-        _raw(out, label)
-        put_integer(out, number)
+    cdef size_t size = PyBytes_GET_SIZE(label)
+    if number == 0:
+        return 0
+    reserve(out, size + 20)
+    memcpy(out.data + out.size, PyBytes_AS_STRING(label), size)
+    out.size += size
+    if number < 0:
+        return put_integer(out, number)
+    out.size += json_digits(out.data + out.size, number)
     return 0
 
 
@@ -323,10 +332,15 @@ cdef int _written(Buffer* out, bytes label, bytes label_at, written) except -1:
 
 
 cdef int _names(Buffer* out, bytes label, Names names) except -1:
-    if names.sizes:
-        _raw(out, label)
-        _strings(out, _sorted(names.sizes))
-    return 0
+    if not names.sizes:
+        return 0
+    _raw(out, label)
+    if len(names.sizes) > 1:
+        return _strings(out, _sorted(names.sizes))
+    put_byte(out, b"[")
+    for name in names.sizes:
+        _string(out, name)
+    return put_byte(out, b"]")
 
 
 cdef int _list(Buffer* out, bytes label, texts) except -1:
@@ -537,10 +551,16 @@ cdef int _tools(Buffer* out, Names tools) except -1:
 cdef list _distinct(texts):
     """Each of them once, sorted."""
     cdef list found = []
+    cdef bint is_sorted = True
+    last = None
     for text in texts:
-        if text not in found:
+        if last is None or last < text:
             found.append(text)
-    if len(found) > 1:
+            last = text
+        elif text not in found:
+            found.append(text)
+            is_sorted = False
+    if not is_sorted:
         found.sort()
     return found
 

@@ -60,11 +60,16 @@ cdef extern from *:
 
     /* The digits of a number; returns how many, at most 20. */
     static inline size_t json_digits(uint8_t *out, uint64_t v) {
+        static const char pairs[] =
+            "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
+            "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
         uint8_t digits[20];
-        size_t n = 0, i;
-        do { digits[n++] = (uint8_t)('0' + v % 10); v /= 10; } while (v);
-        for (i = 0; i < n; i++) out[i] = digits[n - 1 - i];
-        return n;
+        size_t at = 20;
+        for (; v >= 100; v /= 100) memcpy(digits + (at -= 2), pairs + 2 * (v % 100), 2);
+        if (v >= 10) memcpy(digits + (at -= 2), pairs + 2 * v, 2);
+        else digits[--at] = (uint8_t)('0' + v);
+        memcpy(out, digits + at, 20 - at);
+        return 20 - at;
     }
 
     /* Base64 with its padding; there must be room for 4 (n + 2) / 3 bytes. */
