@@ -451,6 +451,7 @@ cdef class Scanner:
         cdef Key* key
         cdef Key* before = &self.first_key
         cdef Text* text
+        cdef Number usable
         for number in range(NUMBERS):
             ranks[number] = UNSET
             spot.numbers[number].has = False
@@ -489,10 +490,11 @@ cdef class Scanner:
                 candidates[number], candidate_ranks[number] = &attribute.value, key.session_rank
                 candidate_count += 1
             if key.number >= 0 and key.number_rank < ranks[key.number]:
-                if self._read_number(key, &attribute.value, &spot.numbers[key.number]) == RARE:
+                usable.has = False
+                if self._read_number(key, &attribute.value, &usable) == RARE:
                     return RARE
-                if spot.numbers[key.number].has:
-                    ranks[key.number] = key.number_rank
+                if usable.has:
+                    spot.numbers[key.number], ranks[key.number] = usable, key.number_rank
             if key.text and attribute.value.type != NO_VALUE:
                 text = &spot.texts[key.text - 1]
                 if attribute.value.type != STRING_VALUE:
