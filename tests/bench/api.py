@@ -97,12 +97,16 @@ class _Reads:
         return watch.cpu_seconds([self.api.process.pid]), watch.cpu_seconds([self.server.pid])
 
     def _sizes(self) -> list[Figure]:
+        """On disk, before everything is merged."""
         rows = self.client.query(
-            "SELECT sum(bytes_on_disk) AS size, count() AS parts FROM system.parts WHERE active AND database = 'api'"
+            "SELECT table, sum(bytes_on_disk) AS size FROM system.parts"
+            " WHERE active AND database = 'api' GROUP BY table"
         )
+        sizes = {row["table"]: float(row["size"]) / self.sessions for row in rows}
+        windows = sizes["session_windows"] + sizes["session_windows_by_session"]
         return [
-            Figure("in ClickHouse", "bytes/session", float(rows[0]["size"]) / self.sessions),
-            Figure("parts of tables", "parts", float(rows[0]["parts"])),
+            Figure("windows in ClickHouse", "bytes/window", windows),
+            Figure("turns in ClickHouse", "bytes/turn", sizes["session_turns"] / api_rows.TURNS),
         ]
 
     def _any(self) -> int:

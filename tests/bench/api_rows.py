@@ -3,6 +3,8 @@
 from services.shared.clickhouse import ClickHouse
 
 PROJECTS = 20
+TURNS = 2
+"""Of a session."""
 DAYS = 30
 """Sessions are spread evenly over the last days."""
 

@@ -76,7 +76,7 @@ A real `spanloom sink` reads a topic of 4 partitions that was filled before it s
 behind its HTTP protocol, in a process of its own, statements one after another). CPU is that of the sink's process
 between 20 % of the rows and the last one, ClickHouse apart. A rollup is a window with two turns, which is a row in each
 of two tables of windows and two rows of turns. Sizes in ClickHouse are on disk, after merges; each span has texts of
-its own, words in no order; rollups repeat theirs.""",
+its own, words in no order.""",
         lambda options: sinks.cases(options.site, quick=options.quick, most=options.most),
         needs_kafka=True,
         is_quick=True,

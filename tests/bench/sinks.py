@@ -74,12 +74,6 @@ def _rollups(site: Site, name: str, count: int) -> list[Figure]:
             Figure("ClickHouse CPU", "CPU-s per million rollups", _clickhouse_cpu(first, last)),
             Figure("throughput", "rollups/s", done / seconds),
             Figure("peak memory of the sink", "MB", run.peak_memory / MILLION),
-            Figure(
-                "windows in ClickHouse",
-                "bytes/window",
-                run.stored("session_windows") + run.stored("session_windows_by_session"),
-            ),
-            Figure("turns in ClickHouse", "bytes/turn", run.stored("session_turns")),
         ]
 
 

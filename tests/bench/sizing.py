@@ -103,8 +103,8 @@ def constants(results: Results) -> Constants:
         of("worker", REFERENCE.name, "session_rollups"),
         of("restart", "1,000,000 sessions after", "of it recovery") / MILLION,
         of("sinks", f"spans of {REFERENCE.name}", "in ClickHouse") / _REFERENCE_BYTES,
-        of("sinks", "1,000,000 rollups", "windows in ClickHouse"),
-        of("sinks", "1,000,000 rollups", "turns in ClickHouse"),
+        of("api", "1,000,000 sessions are made", "windows in ClickHouse"),
+        of("api", "1,000,000 sessions are made", "turns in ClickHouse"),
     )
 
 

@@ -98,6 +98,7 @@ def _of_a_full_run() -> Results:
         "state": [name for name, _ in state.cases(sessions=SESSIONS, quick=False)],
         "latency": [name for name, _ in latency.cases(nowhere, rate=RATE, quick=False)],
         "restart": restart.names(SESSIONS),
+        "api": [f"{SESSIONS:,} sessions are made"],
         "scaling": ["1 worker", "4 workers"],
     }
     found = [Figure(name, "any", 1e6) for name in _FIGURES]
