@@ -1,17 +1,29 @@
 """Records applied from their bytes and records applied as objects: the same states, the same outputs, to the byte."""
 
 from collections import Counter
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.sessionizer.engine.policy import Policy
 from services.sessionizer.stage import InputRecord, Moment, Stage
 from services.sessionizer.window_stage import window_stage
-from services.shared.records.session_spans import SpansRecord, encode_spans, encode_watermark
+from services.shared.model.session_key import SessionKey
+from services.shared.records.session_spans import (
+    SpanGroup,
+    SpansRecord,
+    UnreadableRecordError,
+    encode_spans,
+    encode_watermark,
+)
 from tests.property.profile import FIGURES, SCALE, streams
+from tests.support.spans import T0
 from tests.support.streams import Fate, Step, Stream, eventful_streams, plain_streams
+from tests.unit.sessionizer.test_state import rich_spans
 
 STREAMS = 400
+DAMAGED = 1_000
 
 _counts: Counter[str] = Counter()
 
@@ -82,3 +94,49 @@ def test_records_applied_from_their_bytes_give_the_bytes_that_their_objects_give
     compared()
     FIGURES.append(", ".join(f"{count:,} {name}" for name, count in _counts.items()))
     assert _counts["streams compared"] >= STREAMS * min(SCALE, 1)
+
+
+def _damaged(value: bytes, random: Random) -> bytes:
+    """With a byte or some changed, or cut off."""
+    damaged = bytearray(value)
+    for _ in range(random.choice([1, 1, 2, 4])):
+        at = random.randrange(len(damaged))
+        match random.randrange(4):
+            case 0:
+                damaged[at] = random.randrange(256)
+            case 1:
+                damaged[at] ^= 1 << random.randrange(8)
+            case 2:
+                del damaged[at : at + random.randint(1, 9)]
+            case _:
+                damaged[at:at] = random.randbytes(random.randint(1, 9))
+        if not damaged:
+            break
+    return bytes(damaged)
+
+
+def _taken(value: bytes, *, compiled: bool) -> object:
+    """What the stage makes of a record; the name of an error where it refuses it."""
+    stage = window_stage(Policy(), partition=0, rollups_topic="rollups", rollups_partitions=1, compiled=compiled)
+    stage.restored()
+    try:
+        stage.fold(InputRecord(0, T0, None, value))
+        flush = stage.flush(Moment(T0, caught_up=False, drain=True))
+    except (UnreadableRecordError, OverflowError, ValueError, TypeError, AttributeError) as error:
+        return type(error).__name__
+    return flush.outputs, flush.changes, flush.counts
+
+
+def test_damaged_records_are_refused_or_taken_alike() -> None:
+    random, outcomes = Random(7), Counter[str]()
+    items = rich_spans(40)
+    group = SpanGroup(SessionKey("shop", "snow \N{SNOWMAN}"), T0, tuple(items))
+    value = encode_spans([group, SpanGroup(SessionKey("shop", "s2"), T0, tuple(items[:7]))])
+    assert _taken(value, compiled=True) == _taken(value, compiled=False)
+    for _ in range(DAMAGED):
+        damaged = _damaged(value, random)
+        one, other = _taken(damaged, compiled=True), _taken(damaged, compiled=False)
+        assert one == other, damaged
+        outcomes[one if isinstance(one, str) else "taken"] += 1
+    assert outcomes["taken"] > DAMAGED // 10
+    assert outcomes["UnreadableRecordError"] > DAMAGED // 10
