@@ -6,7 +6,7 @@ cdef class Timer:
 
 
 cdef class Wheel:
-    cdef dict _buckets, _passed
+    cdef dict _buckets, _least, _passed
     cdef list _order, _at_hand
     cdef long long _filed, _number
     cdef object _time
@@ -14,4 +14,4 @@ cdef class Wheel:
     cpdef file(self, long long deadline, Timer timer)
     cpdef discard(self, Timer timer)
     cdef bint _open_bucket(self, time) except -1
-    cdef _put(self, long long number, Timer timer)
+    cdef _put(self, long long deadline, Timer timer)

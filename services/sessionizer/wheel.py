@@ -38,10 +38,11 @@ class Wheel:
     One whose deadline has moved on since comes up too early, is looked at and filed again.
     """
 
-    __slots__ = ("_at_hand", "_buckets", "_filed", "_number", "_order", "_passed", "_time")
+    __slots__ = ("_at_hand", "_buckets", "_filed", "_least", "_number", "_order", "_passed", "_time")
 
     def __init__(self) -> None:
         self._buckets: dict[int, dict[Timer, None]] = {}
+        self._least: dict[int, int] = {}  # of each bucket the earliest deadline, or an earlier time
         self._order: list[int] = []
         self._filed = 0
         self._number = 0  # of the bucket at hand
@@ -58,12 +59,10 @@ class Wheel:
         While a sweep goes on it comes up in the next one at the earliest.
         """
         number = deadline // _SECOND
-        if timer.filed <= number:
-            return
-        if self._time is None or number * _SECOND >= self._time:
-            self._put(number, timer)
+        if timer.filed <= number or self._time is None or number * _SECOND >= self._time:
+            self._put(deadline, timer)
         else:
-            self._passed[timer] = min(number, self._passed.get(timer, number))
+            self._passed[timer] = min(deadline, self._passed.get(timer, deadline))
 
     def discard(self, timer: Timer) -> None:
         """`timer` need not be handed out any more."""
@@ -89,19 +88,20 @@ class Wheel:
             if deadline >= time:
                 self.file(deadline, timer)
             elif deadline // _SECOND > self._number:
-                self._put(deadline // _SECOND, timer)
+                self._put(deadline, timer)
             else:
                 return timer
         self._time = None
         passed, self._passed = self._passed, {}
-        for timer, number in passed.items():
-            self._put(number, timer)
+        for timer, deadline in passed.items():
+            self._put(deadline, timer)
         return None
 
     def _open_bucket(self, time: int) -> bool:
-        """Whether there is another one with timers that began before `time`; it is at hand now."""
-        while not self._at_hand and self._order and self._order[0] * _SECOND < time:
+        """Whether there is another one with timers that may be due at `time`; it is at hand now."""
+        while not self._at_hand and self._order and self._least[self._order[0]] < time:
             number = self._number = heappop(self._order)
+            del self._least[number]
             self._at_hand = list(self._buckets.pop(number))
             for timer in self._at_hand:
                 timer.filed = NOWHERE
@@ -109,9 +109,12 @@ class Wheel:
             self._at_hand.sort(key=_rank_of, reverse=True)
         return bool(self._at_hand)
 
-    def _put(self, number: int, timer: Timer) -> None:
-        filed = timer.filed
-        if filed <= number:
+    def _put(self, deadline: int, timer: Timer) -> None:
+        filed, number = timer.filed, deadline // _SECOND
+        if filed < number:
+            return
+        if filed == number:
+            self._least[number] = min(self._least[number], deadline)
             return
         if filed == NOWHERE:
             self._filed += 1
@@ -121,5 +124,8 @@ class Wheel:
         bucket = self._buckets.get(number)
         if bucket is None:
             bucket = self._buckets[number] = {}
+            self._least[number] = deadline
             heappush(self._order, number)
+        elif deadline < self._least[number]:
+            self._least[number] = deadline
         bucket[timer] = None
