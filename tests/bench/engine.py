@@ -78,6 +78,11 @@ def new_stage() -> Stage:
     return stage
 
 
+def fold(stage: Stage, record: InputRecord) -> None:
+    while not stage.fold(record):
+        pass
+
+
 def measure(length: int, profile: cProfile.Profile | None) -> str:
     stage, made = new_stage(), list(records(length, _SPANS))
     changed = published = changes = spans = 0
@@ -85,9 +90,9 @@ def measure(length: int, profile: cProfile.Profile | None) -> str:
         profile.enable()
     started = process_time()
     for offset, (value, end) in enumerate(made):
-        stage.fold(InputRecord(2 * offset, end, None, value))
+        fold(stage, InputRecord(2 * offset, end, None, value))
         watermark = encode_watermark(WatermarkRecord("otlp_spans/0", end - 10 * SECOND, 1))
-        stage.fold(InputRecord(2 * offset + 1, end, None, watermark))
+        fold(stage, InputRecord(2 * offset + 1, end, None, watermark))
         spans += _RECORD
         if spans % _FLUSH == 0:
             flush = stage.flush(_MOMENT)
@@ -112,7 +117,7 @@ def memory(sessions: int) -> str:
             )
             for number in range(first, first + 1000)
         ]
-        stage.fold(InputRecord(offset, T0, None, encode_spans(groups)))
+        fold(stage, InputRecord(offset, T0, None, encode_spans(groups)))
         stage.flush(_MOMENT)
     used = Process().memory_info().rss - before
     return f"{used / sessions:,.0f} B of memory an open session of 2 turns, 10 spans ({sessions:,} of them)"

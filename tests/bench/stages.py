@@ -10,6 +10,7 @@ own cost makes small functions look dearer than they are; the table is without i
 
 import argparse
 import cProfile
+import gc
 import pstats
 import time
 from collections import Counter
@@ -57,6 +58,7 @@ def main() -> None:
     values = list(records(case, T0, roots_only=options.ids == "roots"))
     a_checkpoint = max(1, options.checkpoint // case.record_spans)
     settings = Settings(resolve=options.resolve)
+    gc.disable()  # the worker looks for garbage once a minute (`garbage.py`)
     costs = measure(values, a_checkpoint, settings)
     _say(f"{case.name}, a checkpoint every {a_checkpoint * case.record_spans} spans; CPU-s per million spans")
     for name, seconds in costs.seconds.items():
