@@ -35,6 +35,7 @@ MODULES: tuple[str, ...] = (
     "services.shared.records._arrivals",
     "services.shared.records._session_spans",
     "services.shared.records._span_chunks",
+    "services.sink._rows",
 )
 """As pyproject.toml lists them; a test compares the two."""
 

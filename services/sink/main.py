@@ -17,6 +17,7 @@ from services.shared.settings import Settings
 from services.shared.telemetry import Telemetry
 from services.sink.batch import BlockWriter, Conversion, Converter
 from services.sink.letters import NoDeadLetters, RedactedLetters
+from services.sink.rollup_blocks import rollup_writer
 from services.sink.rows import SpanConversion, rollup_rows
 from services.sink.sink import DeadLetters, Limits, Sink
 from services.sink.span_blocks import span_writer
@@ -99,7 +100,8 @@ def build_sinks(
             service_version=services.__version__,
         )
 
-    sinks = [make("rollup-sink", settings.rollups_topic, dead_letter_topic(settings.rollups_topic), rollup_rows)]
+    rollups = settings.rollups_topic
+    sinks = [make("rollup-sink", rollups, dead_letter_topic(rollups), rollup_rows, writer=rollup_writer())]
     if settings.span_storage != "off":
         # Other settings make other rows of the same record.
         rules: tuple[object, ...] = (

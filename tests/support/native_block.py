@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from clickhouse_connect.driver.buffer import ResponseBuffer
+from clickhouse_connect.driver.ctypes import RespBuffCls
 from clickhouse_connect.driver.query import QueryContext, QueryResult
 from clickhouse_connect.driver.transform import NativeTransform
 
@@ -28,6 +28,6 @@ def types_of_block(data: bytes | bytearray) -> dict[str, str]:
 
 
 def _read(data: bytes | bytearray, context: QueryContext) -> QueryResult:
-    result = NativeTransform.parse_response(ResponseBuffer(_Source(bytes(data))), context)  # type: ignore[no-untyped-call]  # its source
+    result = NativeTransform.parse_response(RespBuffCls(_Source(bytes(data))), context)  # type: ignore[no-untyped-call]  # it is
     assert isinstance(result, QueryResult)
     return result
