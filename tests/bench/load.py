@@ -34,6 +34,8 @@ _LETTERS = "eeeettttaaaooiinnsshhrrdlucmwfgypbvk"
 _WORDS = 600_000
 _PIECE = 20_000  # bytes
 _SESSION = "conversation-000000000000"
+_USER = "user-000000000000"
+_SESSIONS_OF_A_USER = 3
 
 _KINDS = ("LLM", "TOOL", "RETRIEVER", "LLM", "AGENT")
 
@@ -56,6 +58,11 @@ def records(case: Case, begin: int, *, roots_only: bool = False, own_texts: bool
 def session_id(number: int) -> str:
     """The id of a session of this traffic."""
     return f"conversation-{number:012d}"
+
+
+def user_id(session: int) -> str:
+    """The user of a session of this traffic: one in all of its spans, who comes again."""
+    return f"user-{session // _SESSIONS_OF_A_USER:012d}"
 
 
 def project(session: int) -> str:
@@ -88,7 +95,7 @@ class Requests:
                 for template in templates:
                     del template.attributes[0]
             is_root = place == TURN_SPANS - 1
-            self._makers.append([span_maker(template, _SESSION, is_root=is_root) for template in templates])
+            self._makers.append([span_maker(template, _SESSION, _USER, is_root=is_root) for template in templates])
         self._prose = _prose() if own_texts else b""
         self._heads = [ResourceHead(_resource(number)) for number in range(_PROJECTS)]
 
@@ -103,6 +110,7 @@ class Requests:
                 end - (_ROOT_LENGTH if place == TURN_SPANS - 1 else _STEP_LENGTH),
                 end,
                 session_id(session).encode(),
+                user_id(session).encode(),
                 self._text(session, turn * TURN_SPANS + place) if self._prose else None,
             )
             by_project[session % _PROJECTS].append(made)
@@ -149,7 +157,7 @@ def _template(random: Random, kind: str, size: int, text: int | None) -> Span:
     attributes: dict[str, Any] = {
         "session.id": _SESSION,
         "openinference.span.kind": kind,
-        "user.id": f"user-{random.randrange(100):03d}",
+        "user.id": _USER,
     }
     if kind == "LLM":
         attributes |= _model_call(random)

@@ -10,8 +10,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.support.otlp import resource_spans
 
-SpanMaker = Callable[[bytes, bytes, bytes, int, int, bytes, bytes | None], bytes]
-"""Trace id, span id, parent, start, end, session and text to one span with its frame, a part of `ScopeSpans`."""
+SpanMaker = Callable[[bytes, bytes, bytes, int, int, bytes, bytes, bytes | None], bytes]
+"""Trace id, span id, parent, start, end, session, user and text to one span with its frame, a part of `ScopeSpans`."""
 
 _TRACE, _SPAN, _PARENT = b"\xf1" * 16, b"\xf2" * 8, b"\xf3" * 8
 _START, _END = b"\xf4" * 8, b"\xf5" * 8
@@ -21,11 +21,11 @@ _SCOPE_OF_RESOURCE = b"\x12"  # ResourceSpans.scope_spans
 _RESOURCE_OF_REQUEST = b"\x0a"  # TracesData.resource_spans
 
 
-def span_maker(template: Span, session: str, *, is_root: bool) -> SpanMaker:
+def span_maker(template: Span, session: str, user: str, *, is_root: bool) -> SpanMaker:
     """Makes spans like `template`. A root ignores the parent; a template without `session` ignores the session.
 
-    `session` is the placeholder in the template's attributes, as long as what replaces it. A text replaces input and
-    output, of which it has the first bytes; without one they are the template's.
+    `session` and `user` are the placeholders in the template's attributes, in this order, as long as what replaces
+    them. A text replaces input and output, of which it has the first bytes; without one they are the template's.
     """
     span = Span()
     span.CopyFrom(template)
@@ -39,11 +39,19 @@ def span_maker(template: Span, session: str, *, is_root: bool) -> SpanMaker:
     before_end, data = _cut(data, _END)
     names_session = session.encode() in data
     before_session, rest = _cut(data, session.encode()) if names_session else (b"", data)
+    before_user, rest = _cut(rest, user.encode())
     around = _around_texts(rest, template)
     empty = b""
 
     def make(
-        trace_id: bytes, span_id: bytes, parent: bytes, start: int, end: int, session: bytes, text: bytes | None = None
+        trace_id: bytes,
+        span_id: bytes,
+        parent: bytes,
+        start: int,
+        end: int,
+        session: bytes,
+        user: bytes,
+        text: bytes | None = None,
     ) -> bytes:
         return empty.join(
             (
@@ -59,6 +67,8 @@ def span_maker(template: Span, session: str, *, is_root: bool) -> SpanMaker:
                 end.to_bytes(8, "little"),
                 before_session,
                 session if names_session else empty,
+                before_user,
+                user,
                 rest if text is None else b"".join(before + text[:length] for before, length in around),
             )
         )
