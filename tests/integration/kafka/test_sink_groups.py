@@ -1,6 +1,5 @@
 """Sinks that share a group: whoever waits for ClickHouse, and asks for nothing, holds nobody up."""
 
-
 import pytest
 
 from services.shared.kafka_source import KafkaSource

@@ -31,8 +31,8 @@ async def outputs_first(
     """The outputs are committed before the offset: a death between the two writes them again."""
     assert writer._producer is not None
     await writer._producer.begin_transaction()
-    for output in outputs:
-        await writer._send(output.topic, output.partition, [(output.key, output.value, output.headers)])
+    for topic, partition, key, value, headers in outputs:
+        await writer._send(topic, partition, [(key, value, headers)])
     await writer._producer.commit_transaction()
     await _commit(writer, [], changes, position)
 
