@@ -14,7 +14,9 @@ from tests.support.bad_input import bad_records
 from tests.support.otlp import HOUR, MINUTE, SECOND, T0
 from tests.support.traffic import make_traffic
 
-_LARGEST = 6_000  # bytes, over which a window has pages; large inputs are no other inputs, and cost as much as many small ones
+_LARGEST = (
+    6_000  # bytes, over which a window has pages; large inputs are no other inputs, and cost as much as many small ones
+)
 _MOST = 250
 
 
@@ -24,7 +26,11 @@ def make_corpus() -> Mapping[str, Sequence[bytes]]:
     counts = {spec.name: 1 for spec in topic_specs(settings)}
     traffic = make_traffic(seed=7, sessions=12, spans=300, begin=T0, length=2 * HOUR, gap=10 * MINUTE, largest_batch=2)
     long = make_traffic(seed=8, sessions=1, spans=100, begin=T0, length=2 * HOUR, gap=10 * MINUTE, largest_batch=2)
-    records = [*traffic.records, *long.records, *(record.value for record in bad_records(T0) if len(record.value) < _LARGEST)]
+    records = [
+        *traffic.records,
+        *long.records,
+        *(record.value for record in bad_records(T0) if len(record.value) < _LARGEST),
+    ]
     found: defaultdict[str, dict[bytes, None]] = defaultdict(dict)
     resolve = resolve_definition(settings, counts, 1)
     assert resolve is not None
