@@ -20,7 +20,7 @@ KEPT_SESSIONS = 500
 """Sessions that stay decoded after a flush, those last used: the next spans are likely theirs."""
 KEPT_TURNS = 32
 """Turns that stay decoded with a window of these; of a window with more in use, none."""
-WHOLE_BYTES = 4 << 10
+WHOLE_BYTES = 8 << 10
 """A window that takes more, or has more turns than stay decoded, is a head and pages, with records of their own."""
 
 _WHOLE_SPANS = WHOLE_BYTES // 8  # more cannot be in so many bytes
