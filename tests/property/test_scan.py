@@ -1,14 +1,18 @@
 """`route` compiled and in plain Python: the same records, dead letters and counts, whatever comes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 import pytest
+from genai_prices.data import providers as bundled_providers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
+from services.shared.otlp.pricing import MAX_UNPRICED_LABELS, Cost, Counts, PriceBook, Schedule, Usage
 from services.shared.otlp.rules import Resolve, Rules
+from services.shared.prices.library import LibraryPrices, schedule_of
+from services.shared.prices.price_file import FilePrices
 from tests.bench.case import Case
 from tests.bench.load import records
 from tests.support.bad_input import bad_records
@@ -17,6 +21,57 @@ from tests.support.fuzz.mutation import mutated
 from tests.support.otlp import HOUR, MINUTE, T0, request, request_of, resource_spans, span, to_protobuf
 from tests.support.traffic import make_traffic
 from tests.unit.shared.otlp.test_any_input import requests
+
+ODD_PRICES = """
+[[price]]
+model = "two-tiers"
+prompt = 0.000_000_000_5
+completion = "3.333333333333333333"
+reasoning = 0
+call = 0.005
+above = [{ prompt_tokens = 1_000, prompt = 2, cache_read = 0.1 }, { prompt_tokens = 1_000_000, completion = 900 }]
+
+[[price]]
+model = "five-tiers"
+prompt = 1
+completion = 2
+above = [
+  { prompt_tokens = 10, prompt = 2 }, { prompt_tokens = 20, prompt = 3 },
+  { prompt_tokens = 30, prompt = 4 }, { prompt_tokens = 40, prompt = 5 },
+]
+
+[[price]]
+model = "a-call"
+call = 1
+
+[[price]]
+model = "dear"
+prompt = 999_999_999
+completion = 999_999_999
+call = 999_999_999
+
+[[price]]
+model = "no-completion"
+prompt = 1
+cache_write = 0
+
+[[price]]
+model = "dated"
+from = 2020-01-01
+prompt = 1
+completion = 1
+
+[[price]]
+model = "dated"
+from = 2026-01-01T12:00:00
+unpriced = true
+
+[[price]]
+model = "dated"
+from = 9999-01-01
+prompt = 7
+"""
+ODD_MODELS = ("two-tiers", "five-tiers", "a-call", "dear", "no-completion", "dated", "", "in-house-1")
 
 RULES = {
     "always": Rules(resolve=Resolve.ALWAYS),
@@ -141,6 +196,125 @@ def test_any_number_is_read_the_same(said: list[dict[str, object]]) -> None:
         )
     )
     routes.flush()
+
+
+COUNTS = st.one_of(st.integers(0, 50), st.integers(0, 10**6), st.integers(10**9 - 2, 10**9 + 2), st.just(10**10))
+CALLS = st.fixed_dictionaries(
+    {},
+    optional={
+        "llm.token_count.prompt": COUNTS,
+        "llm.token_count.completion": COUNTS,
+        "llm.token_count.total": COUNTS,
+        "llm.token_count.prompt_details.cache_read": COUNTS,
+        "llm.token_count.prompt_details.cache_write": COUNTS,
+        "llm.token_count.completion_details.reasoning": COUNTS,
+        "llm.provider": st.sampled_from(("", "openai", "anthropic", "Azure", "ollama")),
+    },
+)
+TIMES = st.one_of(st.integers(0, 10**9 * 86_400 * 366 * 55), st.integers(T0 - 400 * 24 * HOUR, T0))
+
+
+@given(st.lists(st.tuples(st.sampled_from(ODD_MODELS), CALLS, TIMES), max_size=40))
+@settings(max_examples=150, deadline=None)
+def test_calls_of_any_usage_and_time_cost_the_same(calls: list[tuple[str, dict[str, object], int]]) -> None:
+    routes = BothRoutes(Rules(prices=PriceBook((FilePrices(ODD_PRICES), LibraryPrices()))))
+    routes.fold(_calls(calls), T0 + MINUTE)
+    routes.flush()
+
+
+def test_calls_of_all_models_of_the_library_cost_the_same() -> None:
+    """The names that spans have do not reach all of them: here each is asked for by its own."""
+    listed = _Listed()
+    routes = BothRoutes(Rules(prices=PriceBook((listed,))))
+    random = Random(1)
+    for _ in range(8):
+        calls = [(name, _usage(random), T0 - random.randrange(900 * 24 * HOUR)) for name in listed.schedules]
+        for place in range(0, len(calls), 200):
+            routes.fold(_calls(calls[place : place + 200]), T0 + MINUTE)
+        counts = routes.flush()
+    assert counts["spanloom_model_calls_total", "listed"] > len(listed.schedules) // 2
+    assert counts["spanloom_model_calls_total", "unpriced"]
+
+
+def test_models_without_a_price_are_counted_by_name_as_far_as_there_are_labels() -> None:
+    routes = BothRoutes(Rules(prices=PriceBook((LibraryPrices(),))))
+    for number in range(3):
+        calls = [
+            (f"in-house-{place // 2}", {"input_tokens": 1}, T0) for place in range(number, 3 * MAX_UNPRICED_LABELS)
+        ]
+        routes.fold(_calls(calls), T0 + MINUTE)
+        counts = routes.flush()
+    assert counts["spanloom_unpriced_calls_total", "other"] == MAX_UNPRICED_LABELS
+
+
+def test_the_scanner_leaves_no_plain_price_to_python() -> None:
+    prices = _AskedPrices((_Listed(),))
+    routes = BothRoutes(Rules(prices=prices))
+    calls = [
+        (name, {"input_tokens": 1_000, "llm.token_count.completion": 10}, T0)
+        for name in list(_Listed().schedules)[:500]
+    ]
+    routes.fold(_calls(calls), T0 + MINUTE)
+    assert prices.asked == len(calls) * (1 if routes.scans else 2)
+
+
+class _Listed:
+    """All models of the library, under names of their own."""
+
+    name = "listed"
+
+    def __init__(self) -> None:
+        self.schedules = {
+            f"{provider.id}|{model.id}": schedule_of(model)
+            for provider in bundled_providers
+            for model in provider.models
+        }
+
+    def schedule(self, _provider: str, model: str) -> Schedule | None:
+        return self.schedules[model]
+
+
+class _AskedPrices(PriceBook):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def cost(self, stated: Cost, usage: Usage, model: str, provider: str, at: int, counts: Counts) -> Cost:
+        self.asked += 1
+        return super().cost(stated, usage, model, provider, at, counts)
+
+
+def _usage(random: Random) -> dict[str, object]:
+    """Any three counts or so."""
+    names = ("prompt", "completion", "prompt_details.cache_read", "prompt_details.cache_write", "total")
+    most = random.choice((30, 300_000, 10**7))
+    usage = {f"llm.token_count.{name}": random.randrange(most) for name in names if random.random() < 0.7}
+    if random.random() < 0.3:
+        usage["llm.token_count.completion_details.reasoning"] = random.randrange(most)
+    return dict(usage)
+
+
+def _calls(calls: Sequence[tuple[str, Mapping[str, object], int]]) -> bytes:
+    """A record of model calls by model, usage and start."""
+    return to_protobuf(
+        request(
+            *(
+                span(
+                    trace_id=1 + number,
+                    span_id=1 + number,
+                    start=start,
+                    end=start,
+                    attributes={
+                        "session.id": "s",
+                        "openinference.span.kind": "LLM",
+                        **({"llm.model_name": model} if model else {}),
+                        **usage,
+                    },
+                )
+                for number, (model, usage, start) in enumerate(calls)
+            )
+        )
+    )
 
 
 @given(st.lists(st.tuples(st.text(max_size=300), st.text(max_size=300), st.text(max_size=300)), max_size=12))

@@ -5,6 +5,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int16_t, int32_t, int8_t, uint8_t, uint32_t, uint64_t
 
 from services.shared.otlp._memo cimport Memo
+from services.shared.otlp._tariff cimport Tariff, TariffPeriod, TariffTier
 from services.shared.otlp._wire cimport Attribute, Slice, Value
 from services.shared.records._packed cimport Buffer
 
@@ -31,6 +32,7 @@ cdef enum:
     KIND_OTHER = 3
 
     MOST_NOTES = 8
+    MOST_COUNTS = 256  # that are told apart of model calls
 
 
 cdef struct Key:
@@ -94,13 +96,16 @@ cdef struct What:
     PyObject* packed_model
     PyObject* packed_provider
     PyObject* packed_tool  # or NULL
+    Tariff* tariff  # or NULL: not asked for yet
 
 
 cdef class Meanings:
     cdef readonly object rules
     cdef readonly object plans
     cdef readonly list sources
+    cdef readonly list counts
     cdef dict source_places
+    cdef dict count_places
     cdef uint64_t seed
     cdef list kept
     cdef size_t spent
@@ -112,6 +117,7 @@ cdef class Meanings:
     cdef Memo candidates
     cdef Memo whos
     cdef Memo whats
+    cdef Memo tariffs
     cdef Memo sessions
     cdef list session_paths
     cdef Buffer scratch
@@ -125,6 +131,7 @@ cdef class Meanings:
     cdef bytes _composed(self, Resource* resource, Attribute** attributes, Key** keys, size_t count, bint* is_cut)
     cdef object _read(self, Resource* resource, Attribute** attributes, size_t count)
     cdef uint64_t _fields(self, Resource* resource, Attribute** attributes, size_t count) except? 0
+    cdef Tariff* _tariff(self, What* what, bytes key, uint64_t hash) except NULL
     cdef int _scratch(self, const uint8_t* data, size_t size) except -1
     cdef PyObject* _keep(self, object value) except NULL
     cdef void* _add(self, Memo* memo, uint64_t hash, const uint8_t* key, size_t size, size_t answer) except NULL
@@ -140,3 +147,6 @@ cdef class Meanings:
     cdef Candidate* candidate(self, Resource* resource, int rank, const Value* value) except? NULL
     cdef Who* who(self, Resource* resource, Attribute** attributes, Key** keys, size_t count) except NULL
     cdef What* what(self, Resource* resource, Attribute** attributes, size_t count) except NULL
+    cdef Tariff* tariff(self, What* what) except NULL
+    cdef int count_unpriced(self, What* what) except -2
+    cdef int count_of(self, object counted) except -2

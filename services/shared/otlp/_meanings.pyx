@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """What attributes and resources mean, remembered by their bytes: the scanner asks Python once and not for each span.
 
-The definitions are `plan.py` (names), `resource_view.py` (resources, sessions, dimensions) and `model_call.py` (kinds).
+The definitions are `plan.py` (names), `resource_view.py` (resources, sessions, dimensions), `model_call.py` (kinds) and
+`pricing.py` (tariffs).
 Whatever is not known yet is made into messages and read by these; the answer is kept under the bytes that it follows
 from. Everything is forgotten when it has grown too large, between two records.
 
@@ -10,18 +11,22 @@ from. Everything is forgotten when it has grown too large, between two records.
 - A candidate: the session that one attribute names.
 - Who: the dimensions of a span, by all its attributes that tell of them, and its resource.
 - What: kind, model, provider and tool of a span, likewise.
+- A tariff: what calls of a model cost (`_tariff.pxd`).
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MIN, int32_t, uint8_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcpy
 
 from services.shared.otlp._blake2b cimport blake2b_8
 from services.shared.otlp._memo cimport Memo, memo_add, memo_clear, memo_find, memo_hash
+from services.shared.otlp._tariff cimport (
+    TARIFF_DAY, TARIFF_PERIODS, TARIFF_TIERS, TARIFF_UNIT, Tariff, TariffPeriod, TariffRate, TariffTier, tariff_rate
+)
 from services.shared.otlp._wire cimport STRING_VALUE, Attribute, Slice, Value
 from services.shared.records._packed cimport HEAD_BYTES, Buffer, append, put_text, reserve
 
@@ -48,6 +53,9 @@ cdef size_t PYTHON_BYTES = 1_000  # of what Python remembers of it
 cdef size_t MOST_PLAIN = dimensions.MAX_KEY_LENGTH
 assert MOST_PLAIN == MAX_ID_LENGTH
 cdef uint32_t MOST_NAMES = 16_384
+cdef object LONGEST = 1 << 62  # of a time, and of tokens
+cdef object HIGHEST_RATE = 10**21  # a thousand dollars for a million tokens
+cdef object HIGHEST_CALL = 10**18  # a million dollars
 cdef enum:
     DIGITS = 24
     QUOTE = 0x22
@@ -89,6 +97,8 @@ cdef class Meanings:
         self.plans = plans_for(rules)
         self.sources = []
         self.source_places = {}
+        self.counts = []
+        self.count_places = {}
         self.kept = []
         self.session_paths = list(self.plans.session_paths)
         self.seed = <uint64_t>(hash("a seed that differs from process to process") & 0xFFFFFFFFFFFFFFFF)
@@ -113,6 +123,7 @@ cdef class Meanings:
         memo_clear(&self.candidates)
         memo_clear(&self.whos)
         memo_clear(&self.whats)
+        memo_clear(&self.tariffs)
         memo_clear(&self.sessions)
         self.spent = 0
         self.key_count = 0
@@ -417,8 +428,61 @@ cdef class Meanings:
             what.packed_model = self._keep(pack(model or ""))
             what.packed_provider = self._keep(pack(provider))
             what.packed_tool = self._keep(pack(tool)) if tool else NULL
+            what.tariff = NULL
             self.wear()
         return what
+
+    # Prices
+
+    cdef Tariff* tariff(self, What* what) except NULL:
+        """What calls of its model cost."""
+        cdef bytes key
+        cdef uint64_t hash
+        if what.tariff is NULL:
+            key = <bytes>what.packed_provider + <bytes>what.packed_model
+            hash = memo_hash(key, len(key), self.seed)
+            what.tariff = <Tariff*>memo_find(&self.tariffs, hash, key, len(key))
+            if what.tariff is NULL:
+                what.tariff = self._tariff(what, key, hash)
+        return what.tariff
+
+    cdef Tariff* _tariff(self, What* what, bytes key, uint64_t hash) except NULL:
+        cdef Tariff* tariff
+        cdef size_t size
+        periods = [
+            (counted_as, period)
+            for counted_as, schedule in self.rules.prices.schedules(<object>what.provider, <object>what.model)
+            for period in reversed(schedule.periods)
+        ]
+        is_python = len(periods) > TARIFF_PERIODS or not all(_fits(period) for _, period in periods)
+        if is_python:
+            periods = []
+        size = sizeof(Tariff) + len(periods) * sizeof(TariffPeriod)
+        tariff = <Tariff*>self._add(&self.tariffs, hash, key, len(key), size)
+        self.spent += size
+        tariff.is_python, tariff.counted_as, tariff.periods = is_python, -1, 0
+        for counted_as, period in periods:
+            _fill_period(&tariff.period[tariff.periods], period)
+            tariff.period[tariff.periods].counted_as = self.count_of(counted_as)
+            tariff.is_python = tariff.is_python or tariff.period[tariff.periods].counted_as < 0
+            tariff.periods += 1
+        return tariff
+
+    cdef int count_unpriced(self, What* what) except -2:
+        """The place of what a call without a known price is counted as, besides; -1 where there is none left."""
+        if what.tariff.counted_as < 0:
+            what.tariff.counted_as = self.count_of(self.rules.prices.unpriced(<object>what.model))
+        return what.tariff.counted_as
+
+    cdef int count_of(self, object counted) except -2:
+        """The place of a count in `counts`; -1 where all are taken."""
+        place = self.count_places.get(counted)
+        if place is None:
+            if len(self.counts) == MOST_COUNTS:
+                return -1
+            place = self.count_places[counted] = len(self.counts)
+            self.counts.append(counted)
+        return place
 
     cdef object _read(self, Resource* resource, Attribute** attributes, size_t count):
         """Slots, ranks and what is collected of these attributes, as of a span that has no others."""
@@ -466,6 +530,50 @@ cdef class Meanings:
 
 cdef bytes _bytes(Slice slice):
     return PyBytes_FromStringAndSize(<const char*>slice.data, slice.size)
+
+
+cdef bint _fits(object period) except -1:
+    """Whether a tariff has room for it."""
+    if period.starts_at is not None and not -LONGEST < period.starts_at < LONGEST:
+        return False
+    if period.prices is None:
+        return True
+    if len(period.prices.tiers) > TARIFF_TIERS or not 0 <= period.prices.call <= HIGHEST_CALL:
+        return False
+    for tier in period.prices.tiers:
+        for rate in (tier.prompt, tier.completion, tier.cache_read, tier.cache_write, tier.reasoning):
+            if rate is not None and not 0 <= rate <= HIGHEST_RATE:
+                return False
+        if not 0 <= tier.above < LONGEST:
+            return False
+    return True
+
+
+cdef int _fill_period(TariffPeriod* filled, object period) except -1:
+    """One that fits."""
+    cdef TariffTier* tier
+    filled.starts_at = INT64_MIN if period.starts_at is None else period.starts_at
+    filled.daily_from, filled.daily_to = (0, TARIFF_DAY) if period.daily is None else period.daily
+    filled.call = filled.tiers = 0
+    if period.prices is None:
+        return 0
+    filled.call = period.prices.call
+    for rates in period.prices.tiers:
+        tier = &filled.tier[filled.tiers]
+        tier.above = rates.above
+        tier.has_prompt, tier.has_completion = rates.prompt is not None, rates.completion is not None
+        tier.prompt, tier.completion = _rate(rates.prompt, 0), _rate(rates.completion, 0)
+        tier.cache_read = _rate(rates.cache_read, rates.prompt)
+        tier.cache_write = _rate(rates.cache_write, rates.prompt)
+        tier.reasoning = _rate(rates.reasoning, rates.completion)
+        filled.tiers += 1
+    return 0
+
+
+cdef TariffRate _rate(object rate, object other) except *:
+    """`other` where the list names no such price."""
+    rate = (other or 0) if rate is None else rate
+    return tariff_rate(rate // TARIFF_UNIT, rate % TARIFF_UNIT)
 
 
 cdef object _places(object place):

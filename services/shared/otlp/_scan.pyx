@@ -23,9 +23,10 @@ from libc.string cimport memchr, memcmp, memcpy, memset
 from services.shared.otlp._decimals cimport DECIMAL_FOUND, DECIMAL_LARGE, scaled
 from services.shared.otlp._memo cimport memo_hash
 from services.shared.otlp._meanings cimport (
-    AS_COUNT, AS_MILLISECONDS, AS_MONEY, AS_PYTHON, AS_SECONDS, KIND_MODEL_CALL, KIND_NONE, KIND_TOOL, OF_INDEX,
-    OF_PYTHON, OF_WHAT, OF_WHO, Candidate, Key, Meanings, Resource, Session, What, Who
+    AS_COUNT, AS_MILLISECONDS, AS_MONEY, AS_PYTHON, AS_SECONDS, KIND_MODEL_CALL, KIND_NONE, KIND_TOOL, MOST_COUNTS,
+    OF_INDEX, OF_PYTHON, OF_WHAT, OF_WHO, Candidate, Key, Meanings, Resource, Session, What, Who
 )
+from services.shared.otlp._tariff cimport TARIFF_UNPRICED, Number, Tariff, tariff_cost
 from services.shared.otlp._wire cimport (
     BOOL_VALUE, DOUBLE_VALUE, INT_VALUE, NO_VALUE, STRING_VALUE, Attribute, Attributes, Slice, Slices, SpanFields, Value,
     add_slice, check_event, read_slice, read_span, read_text, wire_cut
@@ -46,7 +47,7 @@ from services.shared.model.span import SessionEnd
 from services.shared.otlp import facts, numbers, plan
 from services.shared.otlp.annotations import EVALUATION_EVENT
 from services.shared.otlp.model_call import WITHOUT_CACHED, WITHOUT_REASONING
-from services.shared.otlp.pricing import BY_SPAN, Cost, Usage
+from services.shared.otlp.pricing import BY_NOTHING, BY_SPAN, NO_COST, Usage
 from services.shared.otlp.rules import Resolve
 from services.shared.otlp.span_reader import INVALID_ID, MANY_ATTRIBUTES, MAX_NAME_LENGTH, SESSION_END, SpanReader
 from services.shared.otlp.times import YEAR_2000, correct
@@ -113,11 +114,6 @@ cdef int N_MANY = _NOTES.index(Note.MANY_ATTRIBUTES)
 cdef set MOMENTS = set(plan.FIRST_TOKEN_MOMENTS)
 cdef set CACHED_APART = set(WITHOUT_CACHED)
 cdef int REASONING_APART = WITHOUT_REASONING
-
-
-cdef struct Number:
-    bint has
-    int64_t value
 
 
 cdef struct Text:  # an input or an output that may be shown
@@ -217,7 +213,7 @@ cdef class Scanner:
     cdef list ends  # `SessionEnd`, and what is behind it in its group
     cdef uint64_t notes[NOTES]
     cdef uint64_t invalid
-    cdef uint64_t priced_by_span
+    cdef uint64_t calls[MOST_COUNTS]  # as `Meanings.counts` has them
     cdef Attributes attributes
     cdef Slices events
     cdef Slices links
@@ -250,12 +246,15 @@ cdef class Scanner:
     cdef uint64_t all_invalid
     cdef uint64_t all_without
     cdef uint64_t all_waiting
-    cdef uint64_t all_priced_by_span
+    cdef uint64_t all_calls[MOST_COUNTS]
+    cdef int by_span
+    cdef int by_nothing
 
     def __init__(self, rules, session_spans, trace_spans):
         self.meanings = Meanings(rules)
         if len(self.meanings.plans.session_names) >= SOURCES:
             raise ValueError(f"more than {SOURCES} names of session ids")
+        self.by_span, self.by_nothing = self.meanings.count_of(BY_SPAN), self.meanings.count_of(BY_NOTHING)
         self.rules = rules
         self.session_spans, self.trace_spans = list(session_spans), list(trace_spans)
         self.max_future, self.preview = rules.max_future, rules.preview_length
@@ -317,13 +316,16 @@ cdef class Scanner:
             ("spanloom_spans_total", "waiting", self.all_waiting),
             ("spanloom_spans_total", DropReason.NO_SESSION_ID.value, self.all_without),
             (*INVALID_ID, self.all_invalid),
-            (*BY_SPAN, self.all_priced_by_span),
         ):
             if number:
                 counts[name, label] += number
+        for place in range(len(self.meanings.counts)):
+            if self.all_calls[place]:
+                counts[self.meanings.counts[place]] += self.all_calls[place]
         memset(self.all_notes, 0, sizeof(self.all_notes))
         memset(self.all_sources, 0, sizeof(self.all_sources))
-        self.all_records = self.all_invalid = self.all_without = self.all_waiting = self.all_priced_by_span = 0
+        memset(self.all_calls, 0, sizeof(self.all_calls))
+        self.all_records = self.all_invalid = self.all_without = self.all_waiting = 0
         return counts
 
     # From bytes to spots
@@ -665,7 +667,7 @@ cdef class Scanner:
         if not stated.has or (ranks[TOTAL_COST] and (ranks[PROMPT_COST] == 0 or ranks[COMPLETION_COST] == 0)):
             stated = numbers[TOTAL_COST] = _sum(numbers[PROMPT_COST], numbers[COMPLETION_COST])
         if stated.has:
-            self.priced_by_span += 1
+            self.calls[self.by_span] += 1
         else:
             self._price(spot)
         if not numbers[TOTAL].has:
@@ -674,10 +676,26 @@ cdef class Scanner:
 
     cdef int _price(self, Spot* spot) except -1:
         """By the price book: the span states no cost."""
+        cdef Tariff* tariff = spot.what.tariff
+        cdef int place, model
+        if tariff is NULL:
+            tariff = self.meanings.tariff(spot.what)
+        place = tariff_cost(tariff, spot.numbers, spot.start, &spot.numbers[PROMPT_COST])
+        if place >= 0:
+            self.calls[place] += 1
+            return 0
+        model = self.meanings.count_unpriced(spot.what) if place == TARIFF_UNPRICED else NONE
+        if model == NONE:
+            return self._price_in_python(spot)
+        self.calls[self.by_nothing] += 1
+        self.calls[model] += 1
+        return 0
+
+    cdef int _price_in_python(self, Spot* spot) except -1:
         cdef int place
         usage = Usage(*[_as_object(spot.numbers[place]) for place in range(PROMPT, PROMPT_COST)])
         cost = self.rules.prices.cost(
-            Cost(*[_as_object(spot.numbers[place]) for place in range(PROMPT_COST, FIRST_TOKEN)]), usage, <object>spot.what.model, <object>spot.what.provider, spot.start, self.counts
+            NO_COST, usage, <object>spot.what.model, <object>spot.what.provider, spot.start, self.counts
         )
         for place in range(3):
             part = cost[place]
@@ -703,9 +721,10 @@ cdef class Scanner:
         self.latest_end = self.latest if self.has_latest else None
         self.all_records += 1
         self.all_invalid += self.invalid
-        self.all_priced_by_span += self.priced_by_span
         for place in range(NOTES):
             self.all_notes[place] += self.notes[place]
+        for place in range(len(self.meanings.counts)):
+            self.all_calls[place] += self.calls[place]
         if self.counts:
             self.all_counts.update(self.counts)
         if self.reader is not None:
@@ -1209,7 +1228,8 @@ cdef class Scanner:
         self.packed = []
         self.ends = []
         memset(self.notes, 0, sizeof(self.notes))
-        self.invalid = self.priced_by_span = 0
+        memset(self.calls, 0, len(self.meanings.counts) * sizeof(uint64_t))
+        self.invalid = 0
         self.has_latest = False
         self.spot_count = 0
         self.trace_count = self.turn_count = self.group_count = self.binding_count = 0

@@ -21,7 +21,7 @@ _ATTO_PER_MILLION = 10**12  # attodollars per million tokens to picodollars per 
 
 _CALLS = "spanloom_model_calls_total"
 _UNPRICED = "spanloom_unpriced_calls_total"
-BY_SPAN, _BY_NOTHING = (_CALLS, "span"), (_CALLS, "unpriced")
+BY_SPAN, BY_NOTHING = (_CALLS, "span"), (_CALLS, "unpriced")
 _OTHER = "other"
 _UNNAMED = "unnamed"
 
@@ -161,10 +161,7 @@ class PriceBook:
         if stated.total is not None:
             counts[BY_SPAN] += 1
             return stated
-        schedules = self._known.get((provider, model))
-        if schedules is None:
-            schedules = self._look_up(provider, model)
-        for counted_as, schedule in schedules:
+        for counted_as, schedule in self.schedules(provider, model):
             period = schedule.at(at)
             if period is not None:
                 found = None if period.prices is None else period.prices.cost(usage)
@@ -172,9 +169,18 @@ class PriceBook:
                     break
                 counts[counted_as] += 1
                 return found
-        counts[_BY_NOTHING] += 1
-        counts[_UNPRICED, self._label(model)] += 1
+        counts[BY_NOTHING] += 1
+        counts[self.unpriced(model)] += 1
         return NO_COST
+
+    def schedules(self, provider: str, model: str) -> tuple[tuple[tuple[str, str], Schedule], ...]:
+        """Of all lists that have one, in order of precedence, and what calls that it prices are counted as."""
+        schedules = self._known.get((provider, model))
+        return self._look_up(provider, model) if schedules is None else schedules
+
+    def unpriced(self, model: str) -> tuple[str, str]:
+        """What calls of a model are counted as that have no known price. Always the same for one model."""
+        return _UNPRICED, self._label(model)
 
     def _look_up(self, provider: str, model: str) -> tuple[tuple[tuple[str, str], Schedule], ...]:
         if len(self._known) >= MAX_KNOWN_MODELS:
