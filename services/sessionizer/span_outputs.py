@@ -10,9 +10,10 @@ from services.shared.records.session_spans import SpanGroup, WatermarkRecord
 from services.shared.records.trace_spans import BindingGroup, TraceGroup, WaitingGroup, WaitingSpan, trace_partition
 
 try:
-    from services.shared.records._span_chunks import SpanChunks, TraceChunks
+    from services.shared.records._span_chunks import SpanChunks, Total, TraceChunks
 except ImportError:  # not built, or switched off
     SpanChunks, TraceChunks = span_chunks.SpanChunks, span_chunks.TraceChunks  # type: ignore[misc,assignment]  # equal
+    Total = span_chunks.Total  # type: ignore[misc]  # equal
 
 _MAX_KNOWN_PARTITIONS = 100_000
 
@@ -34,9 +35,10 @@ class Chunks(Protocol[_Added_contra]):
 class _Partitions(Generic[_Group]):
     """Collects for all partitions of a topic."""
 
-    def __init__(self, topic: str, chunks: Sequence[Chunks[_Group]]) -> None:
-        self._topic, self._chunks = topic, chunks
-        self.partitions = len(chunks)
+    def __init__(self, topic: str, partitions: int, chunks: Callable[[span_chunks.Total], Chunks[_Group]]) -> None:
+        self._total = Total()
+        self._topic, self._chunks = topic, [chunks(self._total) for _ in range(partitions)]
+        self.partitions = partitions
 
     @property
     def chunks(self) -> Sequence[Chunks[_Group]]:
@@ -46,7 +48,7 @@ class _Partitions(Generic[_Group]):
     @property
     def size(self) -> int:
         """About how many bytes `take` would give."""
-        return sum(chunks.size for chunks in self._chunks)
+        return self._total.bytes
 
     def take(self) -> list[Output]:
         """Everything added since the last call."""
@@ -63,8 +65,10 @@ class _Partitions(Generic[_Group]):
 class SessionSpansOutput(_Partitions[SpanGroup]):
     """What goes to `session_spans`."""
 
-    def __init__(self, topic: str, partitions: int, *, chunks: Callable[[], Chunks[SpanGroup]] = SpanChunks) -> None:
-        super().__init__(topic, [chunks() for _ in range(partitions)])
+    def __init__(
+        self, topic: str, partitions: int, *, chunks: Callable[[span_chunks.Total], Chunks[SpanGroup]] = SpanChunks
+    ) -> None:
+        super().__init__(topic, partitions, chunks)
         self._known: dict[SessionKey, int] = {}
 
     def add(self, group: SpanGroup) -> None:
@@ -90,8 +94,10 @@ class SessionSpansOutput(_Partitions[SpanGroup]):
 class TraceSpansOutput(_Partitions[TraceGroup]):
     """What goes to `trace_spans`."""
 
-    def __init__(self, topic: str, partitions: int, *, chunks: Callable[[], Chunks[TraceGroup]] = TraceChunks) -> None:
-        super().__init__(topic, [chunks() for _ in range(partitions)])
+    def __init__(
+        self, topic: str, partitions: int, *, chunks: Callable[[span_chunks.Total], Chunks[TraceGroup]] = TraceChunks
+    ) -> None:
+        super().__init__(topic, partitions, chunks)
 
     def add(
         self, record_time: int, bindings: dict[bytes, SessionKey], waiting: Iterable[tuple[str, WaitingSpan]]

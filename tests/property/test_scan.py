@@ -121,6 +121,18 @@ def test_traffic_of_many_applications_comes_out_the_same(routes: BothRoutes, tra
     routes.flush()
 
 
+def test_the_backlog_is_what_the_chunks_of_all_partitions_hold(routes: BothRoutes, traffic: Sequence[bytes]) -> None:
+    for value in traffic[:60]:
+        routes.fold(value)
+        for stage in (routes._compiled, routes._plain):
+            outputs = [each for each in (stage._session_spans, stage._trace_spans) if each is not None]
+            assert stage.backlog - stage._dead_letter_bytes == sum(
+                chunks.size for out in outputs for chunks in out.chunks
+            )
+    routes.flush()
+    assert routes._compiled.backlog == routes._plain.backlog == 0
+
+
 def test_bad_input_comes_out_the_same(routes: BothRoutes) -> None:
     for record in bad_records(T0):
         if len(record.value) < 1 << 20:  # larger ones are Python's, and slow

@@ -6,8 +6,13 @@ from libc.stdint cimport int64_t, uint8_t
 from services.shared.records._packed cimport Buffer
 
 
+cdef class Total:
+    cdef public size_t bytes
+
+
 cdef class ItemChunks:
     cdef readonly size_t size
+    cdef Total total
     cdef Buffer table
     cdef Buffer groups
     cdef list records

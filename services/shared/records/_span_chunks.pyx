@@ -28,10 +28,15 @@ cdef enum:
     ARRAY_HEAD_BYTES = 5
 
 
+cdef class Total:
+    """What several chunks hold together."""
+
+
 cdef class ItemChunks:
     """What chunks of both topics have: a table of dimensions, groups, and records that are finished."""
 
-    def __init__(self):
+    def __init__(self, Total total=None):
+        self.total = Total() if total is None else total
         self.records = []
         self.places = {}
 
@@ -50,8 +55,7 @@ cdef class ItemChunks:
             return place
         size = len(dimensions)
         append(&self.table, <const uint8_t*>dimensions, size)
-        self.written += size
-        self.size += size
+        _count(self, size)
         place = len(self.places)
         self.places[dimensions] = place
         return place
@@ -66,8 +70,7 @@ cdef class ItemChunks:
         """Whether the record is full now."""
         cdef size_t size = self.groups.size - self.item_begin
         self.item_count += 1
-        self.written += size
-        self.size += size
+        _count(self, size)
         return self.written >= TARGET_BYTES
 
     cdef int put_items_head(self) except -1:
@@ -95,8 +98,7 @@ cdef class ItemChunks:
         at = put_int(at + 1 + size, record_time) + 1
         self.groups.size = at - self.groups.data
         size = self.groups.size - self.group_begin - 2
-        self.written += size
-        self.size += size
+        _count(self, size)
         self.items_begin = self.groups.size
         self.item_count = 0
         return 0
@@ -123,8 +125,16 @@ cdef class ItemChunks:
 
     cdef list _take(self):
         records, self.records = self.records, []
+        self.total.bytes -= self.size
         self.size = 0
         return records
+
+
+cdef inline int _count(ItemChunks chunks, size_t size) noexcept:
+    chunks.written += size
+    chunks.size += size
+    chunks.total.bytes += size
+    return 0
 
 
 cdef class SpanChunks(ItemChunks):
@@ -167,8 +177,8 @@ cdef class SpanChunks(ItemChunks):
 cdef class TraceChunks(ItemChunks):
     """For a partition of `trace_spans`."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, Total total=None):
+        super().__init__(total)
         self.previous = []
 
     def __dealloc__(self):
@@ -219,8 +229,7 @@ cdef class TraceChunks(ItemChunks):
         memcpy(at + 1, names, size)
         at = put_int(at + 1 + size, record_time) + 2
         size = at - (self.bindings.data + self.bindings.size) - 3
-        self.written += size
-        self.size += size
+        _count(self, size)
         self.traces_begin = self.bindings.size = at - self.bindings.data
         self.trace_count = 0
         return 0
@@ -229,8 +238,7 @@ cdef class TraceChunks(ItemChunks):
         """Whether the record is full now."""
         append(&self.bindings, trace_id, TRACE_ID_BYTES)
         self.trace_count += 1
-        self.written += TRACE_ID_BYTES
-        self.size += TRACE_ID_BYTES
+        _count(self, TRACE_ID_BYTES)
         return self.written >= TARGET_BYTES
 
     cdef int end_binding(self) except -1:
@@ -256,8 +264,7 @@ cdef class TraceChunks(ItemChunks):
         """Of the item that comes next: the session that it ends."""
         cdef bytes packed = pack(previous_id)
         self.previous.append((self.item_count, packed))
-        self.written += len(packed)
-        self.size += len(packed)
+        _count(self, len(packed))
         return 0
 
     cdef int end_waiting(self) except -1:

@@ -21,10 +21,21 @@ TARGET_BYTES = 128 << 10
 _Group = TypeVar("_Group")
 
 
-class Chunks(Generic[_Group]):
-    """Collects groups in log order and hands them out as encoded records, in that order."""
+class Total:
+    """What several chunks hold together."""
 
     def __init__(self) -> None:
+        self.bytes = 0
+
+
+class Chunks(Generic[_Group]):
+    """Collects groups in log order and hands them out as encoded records, in that order.
+
+    `total`: counts what these and others hold.
+    """
+
+    def __init__(self, total: Total | None = None) -> None:
+        self._total = total or Total()
         self._records: list[bytes] = []
         self._dimensions: dict[Dimensions, int] = {}
         self._table: list[bytes] = []
@@ -46,6 +57,7 @@ class Chunks(Generic[_Group]):
         if self._size:
             self._cut()
         records, self._records = self._records, []
+        self._total.bytes -= self.size
         self.size = 0
         return records
 
@@ -60,6 +72,7 @@ class Chunks(Generic[_Group]):
     def _count(self, packed: bytes) -> bytes:
         self._size += len(packed)
         self.size += len(packed)
+        self._total.bytes += len(packed)
         return packed
 
     def _item(self, item: SpanFacts | SessionEnd) -> bytes:
@@ -95,8 +108,8 @@ class SpanChunks(Chunks[SpanGroup]):
 class TraceChunks(Chunks[TraceGroup]):
     """For a partition of `trace_spans`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, total: Total | None = None) -> None:
+        super().__init__(total)
         self._bindings: list[bytes] = []
 
     def add(self, group: TraceGroup) -> None:
