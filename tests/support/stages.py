@@ -109,6 +109,8 @@ class QueueSource:
     def __init__(self) -> None:
         self._batches: asyncio.Queue[dict[int, list[InputRecord]]] = asyncio.Queue()
         self.assigned: dict[int, int] = {}
+        self.ended: set[int] | None = None
+        """Partitions that have an end, be there more batches or not; None: all, when there are none."""
         self.closed = False
 
     def put(self, batch: dict[int, list[InputRecord]]) -> None:
@@ -122,6 +124,8 @@ class QueueSource:
         return {} if self._batches.empty() else self._batches.get_nowait()
 
     def caught_up(self, partition: int) -> bool:
+        if self.ended is not None:
+            return partition in self.ended
         return partition in self.assigned and self._batches.empty()
 
     async def close(self) -> None:

@@ -71,6 +71,31 @@ async def test_what_was_folded_is_committed_with_its_position_at_the_next_checkp
     assert bench.passed == {0: 2}
 
 
+async def test_a_stage_that_is_behind_commits_a_quarter_as_often() -> None:
+    bench = Bench()
+    await bench.own(0, 1)
+    bench.source.ended = {0}
+    commits = bench.writers[0].commits
+
+    async def fold(number: int, offset: int, *, seconds_before: float) -> None:
+        bench.clock.advance(seconds_before)
+        bench.source.put({number: [record(offset)]})
+        await bench.settle()
+
+    async with bench.running():
+        await fold(0, 0, seconds_before=10.0)
+        assert [position for _, position in commits] == [1]
+        await fold(0, 1, seconds_before=3.9)
+        assert [position for _, position in commits] == [1]
+        await fold(0, 2, seconds_before=0.1)
+        assert [position for _, position in commits] == [1, 3]
+        bench.source.ended = {1}
+        await fold(0, 3, seconds_before=0.9)
+        bench.source.ended = {0}  # not both at once, but each since the last checkpoint
+        await fold(0, 4, seconds_before=0.1)
+    assert [position for _, position in commits] == [1, 3, 5]
+
+
 async def test_counts_of_a_stage_are_counted_whatever_their_label_says() -> None:
     bench = Bench()
     await bench.own(0)
