@@ -139,9 +139,7 @@ class Settings(BaseSettings):
     resolve_epoch: int = Field(1, ge=1, lt=1 << 15, description="Raise it when `trace_spans` was made anew.")
     instance_id: str = Field("", description="Static Kafka group membership: a stable name for this worker.")
     checkpoint_interval: Duration = Field(
-        written("500ms"),
-        gt=0,
-        description="How often outputs, states and position commit; four times this while behind.",
+        written("500ms"), gt=0, description="How often outputs, states and position commit; a quarter so when behind."
     )
     kafka_session_timeout: Duration = Field(
         written("15s"), ge=10**9, description="A silent worker loses its partitions after this."
