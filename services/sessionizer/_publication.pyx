@@ -108,9 +108,9 @@ def turn_json(Turn turn not None):
 cdef int _window(Buffer* out, key, Window window) except -1:
     cdef Totals totals = window.totals
     cdef list names = None, models = None
-    if totals.models.values:
-        names = _sorted(totals.models.values)
-        models = [totals.models.values[name] for name in names]
+    if totals.models._values:
+        names = _sorted(totals.models._values)
+        models = [totals.models._values[name] for name in names]
     _raw(out, b'{"type":"window","project":')
     _string(out, key[0])
     _raw(out, b',"session_id":')
@@ -332,13 +332,13 @@ cdef int _written(Buffer* out, bytes label, bytes label_at, written) except -1:
 
 
 cdef int _names(Buffer* out, bytes label, Names names) except -1:
-    if not names.sizes:
+    if not names._sizes:
         return 0
     _raw(out, label)
-    if len(names.sizes) > 1:
-        return _strings(out, _sorted(names.sizes))
+    if len(names._sizes) > 1:
+        return _strings(out, _sorted(names._sizes))
     put_byte(out, b"[")
-    for name in names.sizes:
+    for name in names._sizes:
         _string(out, name)
     return put_byte(out, b"]")
 
@@ -374,28 +374,28 @@ cdef int _pairs(Buffer* out, bytes label, tuple pairs) except -1:
 
 cdef int _entries(Buffer* out, bytes label, Names entries) except -1:
     cdef uint8_t between = b"{"
-    if not entries.values:
+    if not entries._values:
         return 0
     _raw(out, label)
-    for name in _sorted(entries.values):
+    for name in _sorted(entries._values):
         put_byte(out, between)
         _string(out, name)
         put_byte(out, b":")
-        _string(out, entries.values[name][1])
+        _string(out, entries._values[name][1])
         between = b","
     return put_byte(out, b"}")
 
 
 cdef int _times(Buffer* out, bytes label, Names entries) except -1:
     cdef uint8_t between = b"{"
-    if not entries.values:
+    if not entries._values:
         return 0
     _raw(out, label)
-    for name in _sorted(entries.values):
+    for name in _sorted(entries._values):
         put_byte(out, between)
         _string(out, name)
         put_byte(out, b":")
-        put_integer(out, entries.values[name][0][0])
+        put_integer(out, entries._values[name][0][0])
         between = b","
     return put_byte(out, b"}")
 
@@ -508,10 +508,10 @@ cdef int _providers(Buffer* out, Totals totals) except -1:
     cdef size_t length = 0
     cdef Py_ssize_t size
     cdef bint is_first
-    if not totals.providers.sizes:
+    if not totals.providers._sizes:
         return 0
     _raw(out, b',"models_by_provider":{')
-    for name in _sorted(totals.providers.sizes):
+    for name in _sorted(totals.providers._sizes):
         data = _utf8(name, &size)
         end = data + size
         zero = <const uint8_t*> memchr(data, 0, size)
@@ -533,14 +533,14 @@ cdef int _providers(Buffer* out, Totals totals) except -1:
 
 cdef int _tools(Buffer* out, Names tools) except -1:
     cdef uint8_t between = b"{"
-    if not tools.values:
+    if not tools._values:
         return 0
     _raw(out, b',"tool_calls_by_tool":')
-    for name in _sorted(tools.values):
+    for name in _sorted(tools._values):
         put_byte(out, between)
         _string(out, name)
         put_byte(out, b":")
-        put_integer(out, tools.values[name])
+        put_integer(out, tools._values[name])
         between = b","
     return put_byte(out, b"}")
 

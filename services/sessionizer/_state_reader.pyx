@@ -322,11 +322,12 @@ cdef class Record:
 
     cdef int collection(self, Names names, Kind kind, int64_t end) except -1:
         cdef uint64_t told = self.count(), count = told >> 2, _
-        cdef dict sizes = names.sizes
+        cdef dict sizes, values
         cdef list read
         cdef int64_t total = 0, size
         if told == 0:
             return 0
+        sizes = names._sizes = {}
         if told & 1:
             names.cut = self.name()
         if kind == PLAIN:
@@ -336,13 +337,14 @@ cdef class Record:
                 total += size
         else:
             read = []
+            values = names._values = {}
             for _ in range(count):
                 name = self.name()
                 read.append(name)
                 sizes[name] = self.number() if told & 2 else 0
             for name in read:
                 value = self.value(kind, end)
-                names.values[name] = value
+                values[name] = value
                 if not told & 2:
                     sizes[name] = _size_of(kind, name, value)
                 total += sizes[name]
@@ -604,7 +606,7 @@ cdef class Record:
 
 cdef Names _new_names(Py_ssize_t limit):
     cdef Names names = Names.__new__(Names)
-    names.limit, names.sizes, names.values = limit, {}, {}
+    names.limit = limit
     return names
 
 
@@ -633,9 +635,7 @@ cdef Totals _new_totals():
 
 cdef TurnStore _new_store(dict leaves, dict spilled):
     cdef TurnStore store = TurnStore.__new__(TurnStore)
-    store.leaves, store.spilled, store.pages, store.sets = leaves, spilled, {}, {}
-    store.changed_pages, store.changed_sets = set(), set()
-    store.dropped_pages, store.dropped_sets = set(), set()
+    store.leaves, store.spilled, store.pages, store.changed_pages = leaves, spilled, {}, set()
     store.load_page, store.load_set = turn_store._no_page, turn_store._no_set
     store.stored_page = store.stored_set = store.stored_filter = turn_store._not_stored
     return store

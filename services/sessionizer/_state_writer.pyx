@@ -60,6 +60,8 @@ cdef enum Kind:  # of names: what their values are, and so how their sizes are c
 
 cdef object _max_spans = CloseReason.MAX_SPANS, _max_duration = CloseReason.MAX_DURATION, _not_sealed = CloseReason.NONE
 
+cdef dict _no_sizes = {}
+
 
 class Declined(Exception):
     """The definition is to write this record."""
@@ -203,12 +205,12 @@ cdef class Record:
         self.who(totals, end)
         self.collection(totals.providers, PLAIN)
         self.collection(totals.tools, TOOL)
-        while PyDict_Next(totals.tools.sizes, &at, &key, &value):
-            self.integer(totals.tools.values[<object> key])
+        while totals.tools._sizes is not None and PyDict_Next(totals.tools._sizes, &at, &key, &value):
+            self.integer(totals.tools._values[<object> key])
         self.collection(totals.models, MODEL)
         at = 0
-        while PyDict_Next(totals.models.sizes, &at, &key, &value):
-            sums = totals.models.values[<object> key]
+        while totals.models._sizes is not None and PyDict_Next(totals.models._sizes, &at, &key, &value):
+            sums = totals.models._values[<object> key]
             self.number(sums.total)
             self.number(sums.prompt)
             self.number(sums.completion)
@@ -280,8 +282,8 @@ cdef class Record:
         cdef PyObject* key
         cdef PyObject* value
         self.collection(entries, ENTRY)
-        while PyDict_Next(entries.sizes, &at, &key, &value):
-            self.written(entries.values[<object> key], end)
+        while entries._sizes is not None and PyDict_Next(entries._sizes, &at, &key, &value):
+            self.written(entries._values[<object> key], end)
         return 0
 
     cdef int collection(self, Names names, Kind kind) except -1:
@@ -289,7 +291,9 @@ cdef class Record:
         cdef PyObject* key
         cdef PyObject* value
         cdef bint is_plain = True
-        cdef dict sizes = names.sizes
+        cdef dict sizes = names._sizes
+        if sizes is None:
+            sizes = _no_sizes
         while PyDict_Next(sizes, &at, &key, &value):
             if _size_of(names, kind, <object> key) != _int64(<object> value):
                 is_plain = False
@@ -547,7 +551,7 @@ cdef int64_t _size_of(Names names, Kind kind, object name) except -1:
     if kind == PLAIN:
         return json_size(name)
     if kind == ENTRY:
-        return 2 * json_size(name) + json_size((<tuple> names.values[name])[1]) + 32
+        return 2 * json_size(name) + json_size((<tuple> names._values[name])[1]) + 32
     if kind == TOOL:
         return json_size(name) + 24
     return 7 * json_size(name) + 192

@@ -110,9 +110,11 @@ def _model_sums(stored: list[int]) -> list[int]:
 
 
 def _restore_names(names: Names, fields: Any) -> None:  # noqa: ANN401 - what msgpack gives
-    names.cut, names.sizes, values = fields
-    names.total = sum(names.sizes.values())
-    names.values = dict(zip(names.sizes, values, strict=True)) if values else {}
+    names.cut, sizes, values = fields
+    names.total = sum(sizes.values())
+    names.sizes.update(sizes)
+    if values:
+        names.values.update(zip(sizes, values, strict=True))
 
 
 def _said(few: Any, many: Any, table: list[Dimensions]) -> Said:  # noqa: ANN401 - what msgpack gives

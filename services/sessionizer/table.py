@@ -215,7 +215,8 @@ class SessionTable:
         self._kept[session.name] = session
         for window in session.windows:
             turns = window.turns
-            turns.sets.clear()
+            if turns.spilled:
+                turns.sets.clear()
             if sum(map(len, turns.pages.values())) > KEPT_TURNS:
                 turns.pages.clear()
 

@@ -412,7 +412,9 @@ cdef SpanSet spans_of_twin(Window window, Turn turn, const uint8_t* twin):
 
 cdef ModelSums sums_of(Totals totals, str model):
     """`Totals._sums_of`."""
-    cdef PyObject* found = PyDict_GetItem(totals.models.values, model)
+    cdef PyObject* found = NULL
+    if totals.models._values is not None:
+        found = PyDict_GetItem(totals.models._values, model)
     return totals._sums_of(model) if found is NULL else <ModelSums>found
 
 
@@ -567,7 +569,7 @@ cdef int hear_values(Totals totals, Told told, tuple writer) except -1:
 cdef int let_in(Names names, str name, Py_ssize_t most) except -1:
     """`who.add_name`."""
     cdef Py_ssize_t size
-    if name in names.sizes:
+    if names._sizes is not None and name in names._sizes:
         return 0
     if names.cut is None and len(name) <= most:
         size = json_size(name)
@@ -580,27 +582,37 @@ cdef int let_in(Names names, str name, Py_ssize_t most) except -1:
 
 cdef int take_in(Names names, str name, Py_ssize_t size) except -1:
     """A new name, for which there is room."""
-    names.sizes[name] = size
+    if names._sizes is None:
+        names._sizes = {}
+    names._sizes[name] = size
     names.total += size
     return 0
 
 
 cdef int write_entry(Names entries, str name, str value, tuple writer) except -1:
     """`who.write`."""
-    cdef PyObject* found = PyDict_GetItem(entries.values, name)
+    cdef PyObject* found = NULL
+    cdef dict values = entries._values
     cdef tuple held
     cdef Py_ssize_t size
+    if values is None:
+        values = entries._values = {}
+    else:
+        found = PyDict_GetItem(values, name)
     if found is not NULL:
         held = <tuple>found
         if held[1] is value or held[1] == value:
             if writer > <tuple>held[0]:
-                entries.values[name] = (writer, value)
+                values[name] = (writer, value)
             return 0
-    elif entries.cut is None and len(name) <= MAX_NAME and len(value) <= MAX_TEXT and name not in entries.sizes:
+    elif (
+        entries.cut is None and len(name) <= MAX_NAME and len(value) <= MAX_TEXT
+        and (entries._sizes is None or name not in entries._sizes)
+    ):
         size = 2 * json_size(name) + json_size(value) + NUMBERS_OF_ENTRY
         if entries.total + size <= entries.limit:
             take_in(entries, name, size)
-            entries.values[name] = (writer, value)
+            values[name] = (writer, value)
             return 0
     write(entries, name, value, writer)
     return 0

@@ -1,4 +1,4 @@
 cdef class Names:
     cdef public long long limit, total
-    cdef public dict sizes, values
+    cdef public dict _sizes, _values
     cdef public object cut

@@ -18,20 +18,33 @@ def json_size(text: str) -> int:
 class Names:
     """Names of at most `limit` bytes in all, each with its size and perhaps a value.
 
-    `values` only has names that are kept; whoever admits a name sets its value.
+    `values` only has names that are kept; whoever admits a name sets its value. Neither it nor `sizes` is made
+    before it is asked for: there are ten such objects in a window, and most have no values, many no names.
     """
 
-    __slots__ = ("cut", "limit", "sizes", "total", "values")
+    __slots__ = ("_sizes", "_values", "cut", "limit", "total")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.sizes: dict[str, int] = {}
-        self.values: dict[str, Any] = {}  # what they are, those who make it say
+        self._sizes: dict[str, int] | None = None
+        self._values: dict[str, Any] | None = None  # what they are, those who make it say
         self.total = 0
         self.cut: str | None = None
 
     def __contains__(self, name: str) -> bool:
         return name in self.sizes
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        if self._sizes is None:
+            self._sizes = {}
+        return self._sizes
+
+    @property
+    def values(self) -> dict[str, Any]:
+        if self._values is None:
+            self._values = {}
+        return self._values
 
     @property
     def sorted(self) -> list[str]:
@@ -61,5 +74,6 @@ class Names:
 
     def _drop(self, name: str) -> None:
         self.total -= self.sizes.pop(name)
-        self.values.pop(name, None)
+        if self._values is not None:
+            self._values.pop(name, None)
         self.cut = name

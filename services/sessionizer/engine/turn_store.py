@@ -41,28 +41,53 @@ class TurnStore:
 
     `changed_*` name what must be stored again; `dropped_*`, where not changed, what must be deleted.
     `leaves`: numbers of the pages, with the greatest version of their turns as it was stored.
-    `spilled`: turns with sets outside of their page, and the numbers of these.
+    `spilled`: turns with sets outside of their page, and the numbers of these. What only a large window needs is not
+    made before it is asked for.
     """
 
     __slots__ = (
-        "changed_pages", "changed_sets", "dropped_pages", "dropped_sets", "leaves", "load_page", "load_set", "pages",
-        "sets", "spilled", "stored_filter", "stored_page", "stored_set",
+        "_changed_sets", "_dropped_pages", "_dropped_sets", "_sets", "changed_pages", "leaves", "load_page", "load_set",
+        "pages", "spilled", "stored_filter", "stored_page", "stored_set",
     )  # fmt: skip
 
     def __init__(self, leaves: dict[int, int] | None = None, spilled: dict[bytes, set[int]] | None = None) -> None:
         self.pages: dict[int, Page] = {} if leaves is not None else {ROOT: {}}
         self.leaves = {ROOT: -1} if leaves is None else leaves
         self.spilled = {} if spilled is None else spilled
-        self.sets: dict[SetName, SpanSet] = {}
         self.changed_pages: set[int] = set()
-        self.changed_sets: set[SetName] = set()
-        self.dropped_pages: set[int] = set()
-        self.dropped_sets: set[SetName] = set()
+        self._sets: dict[SetName, SpanSet] | None = None
+        self._changed_sets: set[SetName] | None = None
+        self._dropped_pages: set[int] | None = None
+        self._dropped_sets: set[SetName] | None = None
         self.load_page: Callable[[int], Page] = _no_page
         self.load_set: Callable[[SetName], SpanSet] = _no_set
         self.stored_page: Callable[[int], bytes | None] = _not_stored
         self.stored_set: Callable[[SetName], bytes | None] = _not_stored
         self.stored_filter: Callable[[int], bytes | None] = _not_stored
+
+    @property
+    def sets(self) -> dict[SetName, SpanSet]:
+        if self._sets is None:
+            self._sets = {}
+        return self._sets
+
+    @property
+    def changed_sets(self) -> set[SetName]:
+        if self._changed_sets is None:
+            self._changed_sets = set()
+        return self._changed_sets
+
+    @property
+    def dropped_pages(self) -> set[int]:
+        if self._dropped_pages is None:
+            self._dropped_pages = set()
+        return self._dropped_pages
+
+    @property
+    def dropped_sets(self) -> set[SetName]:
+        if self._dropped_sets is None:
+            self._dropped_sets = set()
+        return self._dropped_sets
 
     def get(self, trace_id: bytes) -> Turn | None:
         number = leaf_of(trace_id, self.leaves)
@@ -159,8 +184,8 @@ class TurnStore:
         """Everything that changed has been stored."""
         for number in self.changed_pages:
             self.leaves[number] = max((turn.version for turn in self.pages[number].values()), default=-1)
-        for names in (self.changed_pages, self.changed_sets, self.dropped_pages, self.dropped_sets):
-            names.clear()
+        self.changed_pages.clear()
+        self._changed_sets = self._dropped_pages = self._dropped_sets = None
 
     def _spill(self, turn: Turn) -> None:
         name = (turn.trace_id, ROOT)
