@@ -32,6 +32,7 @@ MODULES: tuple[str, ...] = (
     "services.shared.otlp._rows",
     "services.shared.otlp._meanings",
     "services.shared.otlp._scan",
+    "services.shared.otlp._spots",
     "services.shared.records._arrivals",
     "services.shared.records._session_spans",
     "services.shared.records._span_chunks",
