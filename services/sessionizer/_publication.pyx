@@ -45,6 +45,7 @@ cdef enum:
     PLACES = 12  # of a dollar
     STEPS = 32  # see `quantiles`
     ROOT = 1  # the number of the page of a window that has one; see `tree`
+    USUAL_BYTES = 12 << 10  # of a rollup, and more: to grow means to copy
 
 cdef enum Sum:
     TOTAL, PROMPT, COMPLETION, TOTAL_COST, PROMPT_COST, COMPLETION_COST
@@ -74,7 +75,7 @@ def rollup_json(key, Window window not None, int64_t since):
     cdef Buffer out = Buffer(NULL, 0, 0)
     cdef bint is_first = True
     try:
-        reserve(&out, 4096)
+        reserve(&out, USUAL_BYTES)
         _window(&out, key, window)
         out.size -= 1
         turns = window.turns.pages.get(ROOT) if len(window.turns.leaves) == 1 else None
@@ -181,15 +182,16 @@ cdef int _window(Buffer* out, key, Window window) except -1:
 
 
 cdef int _turn(Buffer* out, Turn turn) except -1:
+    cdef tuple text = turn.root
     _raw(out, b'{"trace_id":')
     _hex(out, turn.trace_id)
     _raw(out, b',"version":')
     put_integer(out, turn.version)
-    if turn.root is not None:
-        if turn.root[1]:
+    if text is not None:
+        if text[1]:
             _raw(out, b',"root_span_id":')
-            _hex(out, turn.root[1])
-        _field(out, b',"root_name":', turn.root[2])
+            _hex(out, text[1])
+        _field(out, b',"root_name":', text[2])
     _number(out, b',"started_at":', turn.start)
     _number(out, b',"ended_at":', turn.end)
     if turn.error_count > 0:
@@ -324,10 +326,10 @@ cdef int _only(Buffer* out, bytes label, text) except -1:
     return 0
 
 
-cdef int _written(Buffer* out, bytes label, bytes label_at, written) except -1:
+cdef int _written(Buffer* out, bytes label, bytes label_at, tuple written) except -1:
     if written is not None:
         _field(out, label, written[1])
-        _number(out, label_at, written[0][0])
+        _number(out, label_at, (<tuple> written[0])[0])
     return 0
 
 

@@ -8,7 +8,7 @@ and leaves the record to the definition, where anything is unusual: a number of 
       └─ Record             one record: where it is read, the names and dimensions read so far
 """
 
-from cpython.array cimport array, clone, resize_smart
+from cpython.array cimport array, resize_smart
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
@@ -18,6 +18,7 @@ from libc.string cimport memcmp
 cimport cython
 
 from services.sessionizer._json_size cimport json_size
+from services.sessionizer.engine._blank cimport blank_names, blank_store, blank_totals
 from services.sessionizer.engine.intervals cimport Intervals
 from services.sessionizer.engine.names cimport Names
 from services.sessionizer.engine.said cimport Said
@@ -30,8 +31,7 @@ from services.sessionizer.engine.who cimport Who
 from services.sessionizer.engine.window cimport Window
 from services.shared._native cimport Buffer, put_byte, put_bytes, put_u32, release, reserve
 
-from services.sessionizer.engine import said, turn_store
-from services.sessionizer.engine.totals import ENTRY_BYTES, NAME_BYTES
+from services.sessionizer.engine import said
 from services.shared.model.rollup import CloseReason
 from services.shared.model.span import NO_DIMENSIONS, Dimensions
 
@@ -69,13 +69,11 @@ cdef enum Kind:  # of names: what their values are, and so how their sizes are c
     PLAIN, ENTRY, TOOL, MODEL
 
 cdef uint64_t MOST_TOKENS = 0xFF_FFFF_FFFF
-cdef Py_ssize_t _name_bytes = NAME_BYTES, _entry_bytes = ENTRY_BYTES
 cdef Py_ssize_t _said_name_bytes = said.NAME_BYTES, _said_entry_bytes = said.ENTRY_BYTES
 cdef tuple _seals = (CloseReason.NONE, CloseReason.MAX_SPANS, CloseReason.MAX_DURATION)
 cdef tuple _nobody = (0, b"", b"")
 cdef bytes _no_span = bytes(8)
 cdef object _no_dimensions = NO_DIMENSIONS
-cdef array _no_bounds = array("q")
 
 
 class Declined(Exception):
@@ -244,10 +242,10 @@ cdef class Record:
         window.emitted = self.version(window.version)
         window.shown = self.version(window.version)
         window.emitted_at = self.time(end)
-        totals = window.totals = _new_totals()
+        totals = window.totals = blank_totals()
         if flags & WHOLE:
             page = self.page(window.start, window.version)
-            window.turns = _new_store({ROOT: self.latest()}, {})
+            window.turns = blank_store({ROOT: self.latest()}, {})
             window.turns.pages[ROOT] = page
             _tell(totals, self.turns)
         else:
@@ -308,7 +306,7 @@ cdef class Record:
             for __ in range(self.items()):
                 numbers.add(self.count())
             spilled[trace_id] = numbers
-        return _new_store(leaves, spilled)
+        return blank_store(leaves, spilled)
 
     cdef int who(self, Who who, int64_t end) except -1:
         who.environment = self.written(end)
@@ -604,47 +602,13 @@ cdef class Record:
         return 0
 
 
-cdef Names _new_names(Py_ssize_t limit):
-    cdef Names names = Names.__new__(Names)
-    names.limit = limit
-    return names
-
-
 cdef Who _new_who():
     cdef Who who = Who.__new__(Who)
-    who.users, who.services = _new_names(_said_name_bytes), _new_names(_said_name_bytes)
-    who.agents, who.conversations = _new_names(_said_name_bytes), _new_names(_said_name_bytes)
-    who.tags = _new_names(_said_name_bytes)
-    who.session, who.metadata = _new_names(_said_entry_bytes), _new_names(_said_entry_bytes)
+    who.users, who.services = blank_names(_said_name_bytes), blank_names(_said_name_bytes)
+    who.agents, who.conversations = blank_names(_said_name_bytes), blank_names(_said_name_bytes)
+    who.tags = blank_names(_said_name_bytes)
+    who.session, who.metadata = blank_names(_said_entry_bytes), blank_names(_said_entry_bytes)
     return who
-
-
-cdef Totals _new_totals():
-    cdef Totals totals = Totals.__new__(Totals)
-    totals.users, totals.services = _new_names(_name_bytes), _new_names(_name_bytes)
-    totals.agents, totals.conversations = _new_names(_name_bytes), _new_names(_name_bytes)
-    totals.tags, totals.providers = _new_names(_name_bytes), _new_names(_name_bytes)
-    totals.tools, totals.models = _new_names(_name_bytes), _new_names(_entry_bytes)
-    totals.session, totals.metadata = _new_names(_entry_bytes), _new_names(_entry_bytes)
-    totals.usage = _no_sums()
-    totals.active = Intervals.__new__(Intervals)
-    totals.active.bounds = clone(_no_bounds, 0, False)
-    totals.latency, totals.said = {}, {}
-    return totals
-
-
-cdef TurnStore _new_store(dict leaves, dict spilled):
-    cdef TurnStore store = TurnStore.__new__(TurnStore)
-    store.leaves, store.spilled, store.pages, store.changed_pages = leaves, spilled, {}, set()
-    store.load_page, store.load_set = turn_store._no_page, turn_store._no_set
-    store.stored_page = store.stored_set = store.stored_filter = turn_store._not_stored
-    return store
-
-
-cdef Sums _no_sums():
-    cdef Sums sums = Sums.__new__(Sums)
-    sums.prompt_cost = sums.completion_cost = sums.total_cost = 0
-    return sums
 
 
 cdef int _tell(Totals totals, list turns) except -1:

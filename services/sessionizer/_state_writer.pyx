@@ -45,6 +45,7 @@ cdef enum:
     SPAN_BYTES = 8
     TWIN_BYTES = 18
     LENGTH_BYTES = 4
+    USUAL_BYTES = 8 << 10  # of a window in one record, at most: to grow means to copy
 
 cdef enum Flag:
     SETTLED = 1
@@ -75,7 +76,7 @@ def encode_head(Window window not None, long long deadline, bint whole):
     cdef int shift
     flags |= window.is_late << 3 | (window.ended_at is not None) << 4
     try:
-        reserve(&record.out, 2048)
+        reserve(&record.out, USUAL_BYTES if whole else 2048)
         put_byte(&record.out, 4)
         put_byte(&record.out, <uint8_t> flags)
         for shift in range(56, -1, -8):

@@ -12,6 +12,7 @@ MODULES: tuple[str, ...] = (
     "services.sessionizer._publication",
     "services.sessionizer._state_reader",
     "services.sessionizer._state_writer",
+    "services.sessionizer.engine._blank",
     "services.sessionizer.engine._fold",
     "services.sessionizer.engine.intervals",
     "services.sessionizer.engine.names",

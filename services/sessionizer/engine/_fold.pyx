@@ -20,6 +20,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from services.sessionizer._json_size cimport PyUnicode_AsUTF8AndSize, json_size
+from services.sessionizer.engine._blank cimport blank_turn, blank_window
 from services.sessionizer.engine._span_sets cimport TWIN_BYTES, append, append_call, holds, put_twin, take_call
 from services.sessionizer.engine._sums cimport count
 from services.sessionizer.engine.intervals cimport Intervals
@@ -105,6 +106,8 @@ cdef class Folder:
     cdef Heard in_turn  # what the last spans said, all of one turn, not yet taken in by it
     cdef Heard[MOST_HEARD] in_window  # not yet taken in by the window, in the order in which it was first said
     cdef int heard
+    cdef Item* named  # the span whose id is `span_id`
+    cdef bytes span_id
 
     cdef int take(self, Group* group) except -1:
         cdef size_t each
@@ -150,7 +153,7 @@ cdef class Folder:
             if turn is None:
                 if item.start - window.end > self.gap or window.start - item.end > self.gap:
                     return False
-                turn = Turn(trace_id, item.start, item.end)
+                turn = blank_turn(trace_id, item.start, item.end)
                 window.totals.turn_count += 1
             self.turn = turn
         if turn.span_count and window.identities > 0 and is_known(window, turn, item.span_id):
@@ -182,7 +185,7 @@ cdef class Folder:
             self.session.name, item.trace_id[:TRACE_ID_BYTES], item.span_id[:SPAN_ID_BYTES], now.version, now.position
         ), digest_size=8).digest()
         cdef bint is_late = now.watermark > item.end + self.gap + self.allowed_lateness
-        cdef Window window = Window(digest, opened, item.start, now.record_time, is_late=is_late)
+        cdef Window window = blank_window(digest, opened, item.start, now.record_time, is_late)
         self.session.windows.append(window)
         self.effects.opened += 1
         return window
@@ -191,6 +194,7 @@ cdef class Folder:
         """`Window.add`, but for what it says of who and where: that is noted."""
         cdef Totals totals = window.totals
         cdef str text_in, text_out
+        cdef object started = None, ended = None  # made once, as ids are
         cdef SpanSet spans
         if turn.version != self.now.version:
             turn.version = self.now.version
@@ -211,7 +215,7 @@ cdef class Folder:
             turn.error_count += 1
             totals.error_count += 1
             if item.error.size and (totals.last_error is None or order(totals.last_error, item, item.end) > 0):
-                totals.last_error = (writer_of(item, item.end), text_of(&item.error))
+                totals.last_error = ((item.end, turn.trace_id, self.id_of(item)), text_of(&item.error))
         if item.flags & IS_TOOL_CALL:
             turn.tool_call_count += 1
             totals.tool_call_count += 1
@@ -221,28 +225,37 @@ cdef class Folder:
         text_out = text_of(&item.output) if item.output.size else None
         if item.parent_id is NULL:
             if turn.root is None or order_in_turn(turn.root, item, item.start) < 0:
-                turn.root = (item.start, item.span_id[:SPAN_ID_BYTES], name_of(&item.name))
+                started = item.start
+                turn.root = (started, self.id_of(item), name_of(&item.name))
             if text_in is not None:
                 if turn.input is None or order_in_turn(turn.input, item, item.start) < 0:
-                    turn.input = (item.start, item.span_id[:SPAN_ID_BYTES], text_in)
+                    started = item.start if started is None else started
+                    turn.input = (started, self.id_of(item), text_in)
                 if totals.first_input is None or order(totals.first_input, item, item.start) < 0:
-                    totals.first_input = (writer_of(item, item.start), text_in)
+                    started = item.start if started is None else started
+                    totals.first_input = ((started, turn.trace_id, self.id_of(item)), text_in)
             if text_out is not None:
                 if turn.output is None or order_in_turn(turn.output, item, item.end) > 0:
-                    turn.output = (item.end, item.span_id[:SPAN_ID_BYTES], text_out)
+                    ended = item.end
+                    turn.output = (ended, self.id_of(item), text_out)
                 if totals.last_output is None or order(totals.last_output, item, item.end) > 0:
-                    totals.last_output = (writer_of(item, item.end), text_out)
+                    ended = item.end if ended is None else ended
+                    totals.last_output = ((ended, turn.trace_id, self.id_of(item)), text_out)
         else:
             if text_in is not None:
                 if turn.input_below is None or order_in_turn(turn.input_below, item, item.start) < 0:
-                    turn.input_below = (item.start, item.span_id[:SPAN_ID_BYTES], text_in)
+                    started = item.start
+                    turn.input_below = (started, self.id_of(item), text_in)
                 if totals.first_input_below is None or order(totals.first_input_below, item, item.start) < 0:
-                    totals.first_input_below = (writer_of(item, item.start), text_in)
+                    started = item.start if started is None else started
+                    totals.first_input_below = ((started, turn.trace_id, self.id_of(item)), text_in)
             if text_out is not None:
                 if turn.output_below is None or order_in_turn(turn.output_below, item, item.end) > 0:
-                    turn.output_below = (item.end, item.span_id[:SPAN_ID_BYTES], text_out)
+                    ended = item.end
+                    turn.output_below = (ended, self.id_of(item), text_out)
                 if totals.last_output_below is None or order(totals.last_output_below, item, item.end) > 0:
-                    totals.last_output_below = (writer_of(item, item.end), text_out)
+                    ended = item.end if ended is None else ended
+                    totals.last_output_below = ((ended, turn.trace_id, self.id_of(item)), text_out)
         spans = turn.spans if not window.turns.spilled else spans_of(window, turn, item.span_id[:SPAN_ID_BYTES])
         append(spans.ids, item.span_id, SPAN_ID_BYTES)
         window.identities += 1
@@ -250,6 +263,12 @@ cdef class Folder:
             self.add_call(window, turn, item)
         self.hear(item)
         return 0
+
+    cdef inline bytes id_of(self, Item* item):
+        """Its span id: one object, however many texts it stands by."""
+        if self.named is not item:
+            self.named, self.span_id = item, PyBytes_FromStringAndSize(<const char*>item.span_id, SPAN_ID_BYTES)
+        return self.span_id
 
     cdef int add_call(self, Window window, Turn turn, Item* item) except -1:
         """`Turn._add_call`, `Totals._add_names` and `Window._add_call`."""
@@ -262,10 +281,10 @@ cdef class Folder:
         if item.model.size:
             model = name_of(&item.model)
             if turn.model is None or order_in_turn(turn.model, item, item.end) > 0:
-                turn.model = (item.end, item.span_id[:SPAN_ID_BYTES], model)
+                turn.model = (item.end, self.id_of(item), model)
             sums = sums_of(totals, model)
         if item.has & HAS_FIRST_TOKEN:
-            first_token = (item.start, item.span_id[:SPAN_ID_BYTES], item.first_token)
+            first_token = (item.start, self.id_of(item), item.first_token)
             if turn.first_token is None or first_token < turn.first_token:
                 turn.first_token = first_token
         if item.provider.size:
