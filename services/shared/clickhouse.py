@@ -130,7 +130,8 @@ class ClickHouse:
             client.raw_insert(
                 _quoted(table),
                 column_names=columns,
-                insert_block=cast("bytes", memoryview(data)) if is_server else bytes(data),  # bytes would be copied
+                # A server gets it uncopied, and once more after a connection that broke off: as neither view nor file.
+                insert_block=cast("bytes", data) if is_server else bytes(data),
                 fmt="Native",
                 settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
             )
