@@ -102,6 +102,7 @@ class Sink:
             self._insert_rows, self._insert_block, self._patience, most_in_a_row=limits.refused_rows
         )
         self._is_running = False
+        self._owed: dict[Place, int] = {}  # positions that could not be committed
 
     @property
     def is_ready(self) -> bool:
@@ -147,6 +148,7 @@ class Sink:
 
     async def _flush(self, batch: Batch, stop: asyncio.Event) -> None:
         if not batch.records:
+            await self._commit({})
             return
         rows, token = await asyncio.to_thread(self._converter.convert, batch.records, self._limits.rows)
         refused: list[Refused] = []
@@ -225,9 +227,15 @@ class Sink:
         self._telemetry.count("spanloom_sink_records_without_rows_total", self.reader, outcome)
 
     async def _commit(self, positions: Mapping[Place, int]) -> None:
+        """A position whose commit fails is owed: reading again changes nothing, but others look at the group's lag."""
+        positions = {**self._owed, **positions}
+        if not positions:
+            return
         try:
             await self._source.commit(positions)
         except TransientError as error:
-            # The next commit covers this one, and reading again changes nothing.
+            self._owed = positions
             self._telemetry.count("spanloom_sink_errors_total", self.reader, "transient")
             _log.warning("%s: %s", self.reader, error)
+        else:
+            self._owed = {}

@@ -148,6 +148,14 @@ async def test_what_another_stage_dead_letters_is_only_counted() -> None:
     assert not b.dead_letters.letters
 
 
+async def test_a_commit_that_fails_is_made_again_though_nothing_more_comes() -> None:
+    b = bench(windows(5))
+    b.source.commit_failures = 2
+    await b.run_until(lambda: b.source.committed)
+    assert b.source.committed == {("rollups", 0): 5}
+    assert [name for name in b.journal.names() if name != "poll"].count("insert") == 1
+
+
 async def test_a_commit_that_fails_is_left_to_the_next_one() -> None:
     b = bench(windows(20), limits=Limits(rows=10, flush_interval=60))
     b.source.commit_failures = 1
