@@ -75,7 +75,7 @@ class KafkaSource:
         partitions = await self._partitions()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"read-{self._topic}")
         self._consumer = self._make(bytes_ahead(partitions), embedded=self._is_alone)
-        self._consumer.subscribe([self._topic])
+        self._consumer.subscribe([self._topic], on_assign=self._take)
         with suppress(TimeoutError):  # it goes on joining while it is asked for records
             async with asyncio.timeout(_JOIN_PATIENCE):
                 while partitions and not self._consumer.memberid():  # noqa: ASYNC110 - no event tells it
@@ -88,6 +88,11 @@ class KafkaSource:
             await asyncio.sleep(_UNASKED)
             if not self._is_asked:
                 await self._call(self._take_part)
+
+    def _take(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        """Begin with these partitions. One that was paused when it went is paused when it comes again, by itself."""
+        consumer.assign(places)
+        (consumer.pause if self._is_paused else consumer.resume)(places)
 
     def _take_part(self) -> None:
         """Let a rebalance go on. What was fetched ahead is forgotten, and fetched again when somebody asks."""
