@@ -19,12 +19,12 @@ class SourceOnly(MetaPathFinder):
         del target
         if not fullname.startswith(self._prefix):
             return None
+        name = fullname.rpartition(".")[2]
         for folder in path or ():
-            spec = FileFinder(folder, (SourceFileLoader, SOURCE_SUFFIXES)).find_spec(fullname)
-            if spec is not None and spec.loader is not None:
-                return spec
-            name = fullname.rpartition(".")[2]
             if any(Path(folder, name + suffix).exists() for suffix in EXTENSION_SUFFIXES):
+                spec = FileFinder(folder, (SourceFileLoader, SOURCE_SUFFIXES)).find_spec(fullname)
+                if spec is not None and spec.loader is not None:
+                    return spec
                 # None would let the finders after this one find it.
                 raise ModuleNotFoundError(f"{fullname} is compiled, and SPANLOOM_COMPILED is off", name=fullname)
         return None
