@@ -18,6 +18,10 @@ from libc.string cimport memcmp
 cimport cython
 
 from services.sessionizer._json_size cimport json_size
+from services.sessionizer._state_fields cimport (
+    ENTRY, HAS_FIRST_TOKEN, HAS_MODEL, HAS_ROOT, MANY, MODEL, NEVER, PLAIN, ROOT, SETTLED, SPAN_BYTES, TEXT, TOOL,
+    TRACE_BYTES, TWIN_BYTES, UNSETTLED, Kind,
+)
 from services.sessionizer.engine._blank cimport blank_names, blank_store, blank_totals
 from services.sessionizer.engine.intervals cimport Intervals
 from services.sessionizer.engine.names cimport Names
@@ -42,11 +46,6 @@ cdef extern from "Python.h":
 
 
 cdef enum:
-    ROOT = 1
-    NEVER = -1
-    TRACE_BYTES = 16
-    SPAN_BYTES = 8
-    TWIN_BYTES = 18
     HEADER_BYTES = 10
     MOST_BOUNDS = 512
 
@@ -55,18 +54,6 @@ cdef enum Flag:
     WHOLE = 4
     LATE = 8
     ENDED = 16
-
-cdef enum TurnFlag:
-    SETTLED = 1
-    UNSETTLED = 2
-    HAS_ROOT = 4
-    HAS_MODEL = 8
-    HAS_FIRST_TOKEN = 16
-    MANY = 32
-    TEXT = 64
-
-cdef enum Kind:  # of names: what their values are, and so how their sizes are counted
-    PLAIN, ENTRY, TOOL, MODEL
 
 cdef uint64_t MOST_TOKENS = 0xFF_FFFF_FFFF
 cdef Py_ssize_t _said_name_bytes = said.NAME_BYTES, _said_entry_bytes = said.ENTRY_BYTES

@@ -27,6 +27,10 @@ from services.sessionizer.engine.usage cimport ModelSums, Sums
 from services.sessionizer.engine.who cimport Who
 from services.sessionizer.engine.window cimport Window
 from services.sessionizer._json_size cimport json_size
+from services.sessionizer._state_fields cimport (
+    ENTRY, HAS_FIRST_TOKEN, HAS_MODEL, HAS_ROOT, MANY, MODEL, NEVER, PLAIN, ROOT, SETTLED, SPAN_BYTES, TEXT, TOOL,
+    TRACE_BYTES, TWIN_BYTES, UNSETTLED, Kind,
+)
 from services.shared._native cimport Buffer, put_byte, put_bytes, put_size, release, reserve
 
 from services.shared.model.rollup import CloseReason
@@ -39,25 +43,8 @@ cdef extern from "Python.h":
 
 
 cdef enum:
-    ROOT = 1
-    NEVER = -1
-    TRACE_BYTES = 16
-    SPAN_BYTES = 8
-    TWIN_BYTES = 18
     LENGTH_BYTES = 4
     USUAL_BYTES = 8 << 10  # of a window in one record, at most: to grow means to copy
-
-cdef enum Flag:
-    SETTLED = 1
-    UNSETTLED = 2
-    HAS_ROOT = 4
-    HAS_MODEL = 8
-    HAS_FIRST_TOKEN = 16
-    MANY = 32
-    TEXT = 64
-
-cdef enum Kind:  # of names: what their values are, and so how their sizes are counted
-    PLAIN, ENTRY, TOOL, MODEL
 
 cdef object _max_spans = CloseReason.MAX_SPANS, _max_duration = CloseReason.MAX_DURATION, _not_sealed = CloseReason.NONE
 

@@ -22,16 +22,25 @@ cdef inline int count(Sums turn, Sums totals, ModelSums model, Item* item) excep
         turn.prompt_calls += 1
         totals.prompt += amounts[PROMPT]
         totals.prompt_calls += 1
+        if model is not None:
+            model.prompt += amounts[PROMPT]
+            model.prompt_calls += 1
     if has & HAS_COMPLETION:
         turn.completion += amounts[COMPLETION]
         turn.completion_calls += 1
         totals.completion += amounts[COMPLETION]
         totals.completion_calls += 1
+        if model is not None:
+            model.completion += amounts[COMPLETION]
+            model.completion_calls += 1
     if has & HAS_TOTAL:
         turn.total += amounts[TOTAL]
         turn.total_calls += 1
         totals.total += amounts[TOTAL]
         totals.total_calls += 1
+        if model is not None:
+            model.total += amounts[TOTAL]
+            model.total_calls += 1
     if has & HAS_CACHE_READ:
         turn.cache_read += amounts[CACHE_READ]
         totals.cache_read += amounts[CACHE_READ]
@@ -65,14 +74,4 @@ cdef inline int count(Sums turn, Sums totals, ModelSums model, Item* item) excep
     else:
         turn.unpriced += 1
         totals.unpriced += 1
-    if model is not None:
-        if has & HAS_PROMPT:
-            model.prompt += amounts[PROMPT]
-            model.prompt_calls += 1
-        if has & HAS_COMPLETION:
-            model.completion += amounts[COMPLETION]
-            model.completion_calls += 1
-        if has & HAS_TOTAL:
-            model.total += amounts[TOTAL]
-            model.total_calls += 1
     return 0
