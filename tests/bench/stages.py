@@ -28,6 +28,7 @@ from tests.bench.load import LENGTH, records
 from tests.support.otlp import T0
 
 _NOW = T0 + 2 * LENGTH
+_A_SPAN = 50_000  # nanoseconds, at 20,000 spans a second: how often watermarks are due follows the clock
 _T = TypeVar("_T")
 
 
@@ -59,7 +60,7 @@ def main() -> None:
     a_checkpoint = max(1, options.checkpoint // case.record_spans)
     settings = Settings(resolve=options.resolve)
     gc.disable()  # the worker looks for garbage once a minute (`garbage.py`)
-    costs = measure(values, a_checkpoint, settings)
+    costs = measure(values, a_checkpoint, case.record_spans * _A_SPAN, settings)
     _say(f"{case.name}, a checkpoint every {a_checkpoint * case.record_spans} spans; CPU-s per million spans")
     for name, seconds in costs.seconds.items():
         _say(f"  {name:26} {per_million(seconds, case.spans):6.1f}")
@@ -67,22 +68,23 @@ def main() -> None:
         _say(f"  {name:26} {size / case.spans:6.1f} bytes a span, uncompressed")
     if options.profile:
         profile = cProfile.Profile()
-        profile.runcall(measure, values, a_checkpoint, settings)
+        profile.runcall(measure, values, a_checkpoint, case.record_spans * _A_SPAN, settings)
         pstats.Stats(profile).sort_stats("tottime").print_stats(options.profile)
 
 
-def measure(values: list[bytes], a_checkpoint: int, settings: Settings) -> Costs:
-    """All records through all stages, with a checkpoint of each after each `a_checkpoint` records."""
+def measure(values: list[bytes], a_checkpoint: int, a_record: int, settings: Settings) -> Costs:
+    """All records, `a_record` nanoseconds apart, through all stages; a checkpoint after each `a_checkpoint` of them."""
     stages = _stages(settings)
     costs = Costs()
     logs: Counter[str] = Counter()  # records written, by topic
     for offset, value in enumerate(values):
+        now = _NOW + offset * a_record
         costs.of("decode, once more", lambda: decode_request(value))  # noqa: B023 - called at once
-        record = InputRecord(offset, _NOW + offset, None, value)
+        record = InputRecord(offset, now, None, value)
         costs.of("route: fold, with decode", lambda: stages[settings.spans_topic].fold(record))  # noqa: B023
         if (offset + 1) % a_checkpoint and offset + 1 < len(values):
             continue
-        moment = Moment(_NOW + offset, caught_up=False)
+        moment = Moment(now, caught_up=False)
         for topic, stage in stages.items():
             name = _NAMES[topic]
             flush = costs.of(f"{name}: flush", lambda: stage.flush(moment))  # noqa: B023 - called at once
@@ -90,7 +92,7 @@ def measure(values: list[bytes], a_checkpoint: int, settings: Settings) -> Costs
                 costs.sizes[output.topic] += len(output.value)
                 if output.topic not in stages:
                     continue
-                each = InputRecord(logs[output.topic], _NOW + offset, output.key, output.value)
+                each = InputRecord(logs[output.topic], now, output.key, output.value)
                 logs[output.topic] += 1
                 costs.of(f"{_NAMES[output.topic]}: fold", lambda: _fold(stages[output.topic], each))  # noqa: B023
             costs.sizes[f"changelog of {name}"] += sum(len(key) + len(data or b"") for key, data in flush.changes)
