@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 PARTITIONS = 2
 LIMIT = 4096
 AN_OLDER_VERSION = f"""
+import os
+os.environ["SPANLOOM_COMPILED"] = "off"  # the limit is that of the decoder in Python, and no record must go past it
 from services.shared.otlp import unpack
 unpack.MAX_BYTES = {LIMIT}
 from services.cli.main import main

@@ -30,6 +30,9 @@ SETTINGS = {
     "SPANLOOM_SINK_FLUSH_INTERVAL": "200ms",
 }
 MEGABYTE = 1 << 20
+NOTICED = "insert failed, trying again in"
+UNNOTICED = 5
+"""Requests that are sent into a full disk before a sink has noticed; the room ahead of it is for many more."""
 
 
 @pytest.fixture
@@ -51,15 +54,21 @@ def traffic_of(spans: int) -> Traffic:
 
 
 def send_until_refused(service: UpOnSmallDisk, bodies: list[bytes]) -> tuple[int, str]:
-    """How many were accepted, and why the next one was not."""
+    """How many were accepted, and why the next one was not.
+
+    A sink notices that the disk is full when it inserts. Till then all is accepted, and how much that is depends on who
+    is faster: so the sender waits for the sink after `UNNOTICED` requests, and the next one must be refused.
+    """
     with httpx.Client(base_url=service.url, timeout=30.0, trust_env=False) as client:
-        for number, body in enumerate(bodies):
+        for number, body in enumerate(bodies[: UNNOTICED + 1]):
+            if number == UNNOTICED:
+                service.process.wait_for(NOTICED, within=10)
             answer = client.post("/v1/traces", content=body, headers=headers_of(body))
             if answer.status_code != 200:
                 assert answer.status_code == 503
                 assert int(answer.headers["retry-after"]) >= 1
                 return number, answer.text
-    raise AssertionError(f"all of {len(bodies)} were accepted: nobody noticed that the disk is full")
+    raise AssertionError("all were accepted, the last one after a sink had noticed that the disk is full")
 
 
 def said(service: UpOnSmallDisk, what: str) -> re.Match[str]:
@@ -89,7 +98,7 @@ async def test_what_was_accepted_survives_a_full_disk_and_the_rest_is_refused_wi
     service.fill_disk()
     accepted, reason = send_until_refused(service, bodies[begun:])
     assert re.search(r"(span|rollup)-sink cannot insert: ClickHouse: insert into \w+: .*File too large", reason), reason
-    service.process.wait_for("insert failed, trying again in", within=10)
+    service.process.wait_for(NOTICED, within=10)
     for _ in range(100):  # what is refused is not kept
         assert send_until_refused(service, bodies[begun + accepted :])[0] == 0
     assert psutil.Process(service.process.pid).memory_info().rss - memory < 150 * MEGABYTE
