@@ -1,12 +1,16 @@
 """`tests/bench/run`: what Spanloom takes, on real parts, part by part."""
 
 import argparse
+import multiprocessing
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from tests.bench import machine, page
 from tests.bench.options import MOST, RATE, SESSIONS, Options
@@ -47,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.pages:
         page.write()
         return
+    signal.signal(signal.SIGTERM, _end)
     chosen = options.parts or [name for name, part in PARTS.items() if part.is_quick or not options.quick]
     measured, failed = Results(), False
     for part in _run(chosen, options):
@@ -91,6 +96,15 @@ def _measure(name: str, part: Part, options: Options, deadline: float) -> PartRe
             left_out.append(f"{case} (failed)")
     command = f"tests/bench/run {name}{' --quick' * options.quick}{options.said}"
     return PartResult(name, about, command, time.monotonic() - began, results, left_out)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """An exit like any other: brokers and services, in process groups of their own, end with the blocks they are in."""
+    del frame
+    signal.signal(number, signal.SIG_IGN)  # `timeout` sends it twice, and what is being ended must be ended
+    for child in multiprocessing.active_children():
+        child.terminate()  # its pool would wait for what it measures
+    raise SystemExit(128 + number)
 
 
 def _say(text: str) -> None:
