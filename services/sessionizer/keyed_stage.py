@@ -65,6 +65,9 @@ class KeyedStates(Protocol[_Taken_contra]):
     def gauges(self) -> dict[str, float]:
         """Current values by metric name."""
 
+    def prepare(self, moment: Moment, time: PartitionTime) -> bool:
+        """See `Stage.prepare`. `time` is the partition's, to be read only."""
+
     def flush(self, moment: Moment, time: PartitionTime) -> Flush:
         """Hand out what changed; it counts as durable from then on. `time` is the partition's, to be read only."""
 
@@ -171,6 +174,9 @@ class KeyedStage(Generic[_Content]):
         watermark = self._time.watermark
         values = self.states.gauges
         return values if watermark == NO_WATERMARK else values | {"spanloom_watermark_seconds": watermark / 10**9}
+
+    def prepare(self, moment: Moment) -> bool:
+        return self.states.prepare(moment, self._time)
 
     def flush(self, moment: Moment) -> Flush:
         flush = self.states.flush(moment, self._time)

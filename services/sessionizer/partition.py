@@ -6,6 +6,8 @@ that producer fences every older owner, so it happens before anything is read
 (decisions/0002-one-transaction-per-partition.md).
 """
 
+import asyncio
+
 from services.sessionizer.stage import Flush, InputRecord, Moment, Stage
 from services.shared.clock import Clock
 from services.shared.kafka import PartitionWriter
@@ -17,11 +19,8 @@ _OF_A_PARTITION = (
 )
 """Gauges that a stage alone has: their only label is the partition."""
 
-BACKLOG_LIMIT = 16 << 20
+BACKLOG_LIMIT = 32 << 20
 """Bytes waiting for a checkpoint above which it comes early, so that memory stays bounded."""
-
-_SLOW_LIMIT = 4 << 20
-_BEARABLE = 0.1  # seconds of one flush, in which nothing else of the process goes on
 
 
 class Partition:
@@ -42,7 +41,6 @@ class Partition:
         self._stage_name, self._writer, self._clock, self._telemetry = stage_name, writer, clock, telemetry
         self._committed = position
         self._checkpointed = clock.monotonic()
-        self._limit = BACKLOG_LIMIT
 
     def fold(self, record: InputRecord) -> bool:
         """Apply the next record. One below the position was applied before and changes nothing.
@@ -59,13 +57,20 @@ class Partition:
     @property
     def is_heavy(self) -> bool:
         """Whether so much waits for the checkpoint that it must not wait for its time."""
-        return self.stage.backlog > self._limit
+        return self.stage.backlog > BACKLOG_LIMIT
 
-    async def checkpoint(self, moment: Moment) -> Flush:
-        """Make everything since the last checkpoint durable. Any failure raises and is final for this owner."""
-        started, position, backlog = self._clock.monotonic(), self.position, self.stage.backlog
-        flush = self.stage.flush(moment)
-        self._learn(backlog, self._clock.monotonic() - started)
+    async def checkpoint(self, moment: Moment, turns: asyncio.Lock) -> Flush:
+        """Make everything since the last checkpoint durable. Any failure raises and is final for this owner.
+
+        `turns` is of all that share a thread: one flush is made at a time, while the ones before are being written.
+        """
+        async with turns:
+            started, position = self._clock.monotonic(), self.position
+            is_prepared = False
+            while not is_prepared:
+                is_prepared = self.stage.prepare(moment)
+                await asyncio.sleep(0)  # others get a turn
+            flush = self.stage.flush(moment)
         if not flush.is_empty or position != self._committed:
             await self._writer.commit(flush.outputs, flush.changes, position)
             self._committed = position
@@ -76,12 +81,6 @@ class Partition:
         for (metric, label), increment in flush.counts.items():
             self._telemetry.count(metric, *([label] if METRICS[metric].labels else []), by=increment)
         return flush
-
-    def _learn(self, backlog: int, seconds: float) -> None:
-        """Where a flush takes long, because the machine is slow or nothing is compiled, the next one gets less."""
-        if seconds > 0 and backlog > self._limit // 2:
-            bearable = int(backlog * _BEARABLE / seconds)
-            self._limit = min(BACKLOG_LIMIT, max(_SLOW_LIMIT, bearable))
 
     def report(self) -> None:
         """Set the gauges of this partition."""

@@ -224,6 +224,11 @@ class Traces:
             "spanloom_bound_traces": len(self._bindings),
         }
 
+    def prepare(self, moment: Moment, time: PartitionTime) -> bool:
+        """Nothing: there is little to pack."""
+        del moment, time
+        return True
+
     def flush(self, moment: Moment, time: PartitionTime) -> Flush:
         outputs = self._session_spans.take()
         if self._is_time_to_tell(time, drain=moment.drain):

@@ -101,6 +101,11 @@ class RouteStage:
         traces = self._trace_spans.size if self._trace_spans is not None else 0
         return self._dead_letter_bytes + self._session_spans.size + traces
 
+    def prepare(self, moment: Moment) -> bool:
+        """Nothing: records were packed as they came."""
+        del moment
+        return True
+
     def flush(self, moment: Moment) -> Flush:
         outputs = self._session_spans.take()
         if self._trace_spans is not None:

@@ -67,7 +67,7 @@ class StageRunner:
         self._source, self._take_over = source, take_over
         self._interval, self._live, self._passed = checkpoint_interval, live, passed
         self._clock, self._telemetry = clock, telemetry
-        self._lock = asyncio.Lock()
+        self._lock, self._turns = asyncio.Lock(), asyncio.Lock()
         self._flowing = asyncio.Event()
         self._loading: list[asyncio.Task[Partition]] = []
         self._drained = False
@@ -133,22 +133,15 @@ class StageRunner:
                         slice_ends = self._clock.monotonic() + _SLICE
 
     async def _checkpoint(self, *, drain: bool = False) -> None:
-        turns = enumerate(self.owned.values())
-        await asyncio.gather(*(self._commit_in_turn(place, partition, drain) for place, partition in turns))
+        await asyncio.gather(*(self._commit(partition, drain=drain) for partition in self.owned.values()))
         for partition in self.owned.values():
             partition.report()
         self._next_checkpoint = self._clock.monotonic() + self._interval
         self._ended.clear()
 
-    async def _commit_in_turn(self, place: int, partition: Partition, drain: bool) -> None:
-        """Others get a turn between two flushes; commits wait for the broker together."""
-        for _ in range(place):
-            await asyncio.sleep(0)
-        await self._commit(partition, drain=drain)
-
     async def _commit(self, partition: Partition, *, drain: bool = False) -> None:
         moment = Moment(self._looked_at, self._source.caught_up(partition.number), drain)
-        flush = await partition.checkpoint(moment)
+        flush = await partition.checkpoint(moment, self._turns)
         self._passed(partition.number, partition.position)
         if flush.live and self._live is not None:
             self._live(flush.live)

@@ -89,6 +89,12 @@ class Stage(Protocol):
     def backlog(self) -> int:
         """About how many bytes the next flush would write. The edge flushes early when it grows."""
 
+    def prepare(self, moment: Moment) -> bool:
+        """Do a bounded part of what the next flush has to do. True: what is left of it takes no time.
+
+        Between the first call and that flush, both for the same moment, nothing else may be done with the stage.
+        """
+
     def flush(self, moment: Moment) -> Flush:
         """Hand out what changed; afterwards the stage counts it as durable (failure ends the process)."""
 

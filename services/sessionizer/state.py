@@ -78,6 +78,11 @@ def is_unsent(head: bytes) -> bool:
     return head[1] & _UNSENT > 0
 
 
+def is_over(head: bytes) -> bool:
+    """Whether it is the only record of a closed window that is published as it is: its end alone is still to come."""
+    return head[0] > _BEFORE and head[1] & (_OPEN | _UNSENT | _WHOLE) == _WHOLE
+
+
 def is_whole(head: bytes) -> bool:
     """Whether a stored head has the only page of its window in it."""
     return head[0] > _BEFORE and head[1] & _WHOLE > 0

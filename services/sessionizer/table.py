@@ -18,6 +18,8 @@ from services.shared.model.session_key import SessionKey
 
 KEPT_SESSIONS = 500
 """Sessions that stay decoded after a flush, those last used: the next spans are likely theirs."""
+STORED_SESSIONS = 100
+"""Sessions that one slice of a store encodes."""
 KEPT_TURNS = 32
 """Turns that stay decoded with a window of these; of a window with more in use, none."""
 WHOLE_BYTES = 8 << 10
@@ -32,7 +34,7 @@ Change = tuple[bytes, bytes | None]
 class SessionTable:
     """Not thread-safe. What was asked for since the last `store` is in use: its bytes may be out of date."""
 
-    __slots__ = ("_kept", "_records", "_removed", "_used", "decoded", "windows")
+    __slots__ = ("_changes", "_kept", "_records", "_removed", "_used", "_waiting", "decoded", "windows")
 
     def __init__(self) -> None:
         self.windows = HeldWindows()
@@ -40,6 +42,8 @@ class SessionTable:
         self._used: dict[bytes, Session] = {}
         self._kept: dict[bytes, Session] = {}  # as stored; the last used is the last
         self._removed: list[bytes] = []
+        self._waiting: list[bytes] | None = None  # during a store: names of sessions in use, the first one last
+        self._changes: list[Change] = []  # that the store has made so far
         self.decoded = 0  # bytes of pages and sets that were decoded since the last `store`
 
     # Recovery
@@ -110,6 +114,16 @@ class SessionTable:
 
     # Changes
 
+    def expire(self, held: Held) -> bool:
+        """Remove a window without decoding it, where what is stored tells that this alone is still to be done."""
+        if held.head is None or held.name in self._used or not state.is_over(held.head):
+            return False
+        self._kept.pop(held.name, None)
+        self._removed.append(state.window_prefix(held.name, held.id))
+        self.windows.count -= 1
+        self.windows.let_go(held)
+        return True
+
     def remove(self, session: Session, window: Window) -> None:
         """The window was absorbed or has expired. Its session no longer lists it."""
         self.windows.count -= 1
@@ -130,26 +144,34 @@ class SessionTable:
         for part in range(part_count(window.totals.turn_count)):
             self._drop(state.filter_key(prefix, part))
 
-    def store(self, snapshot_interval: int, publish: Callable[[Session], None]) -> list[Change]:
-        """Encode what changed; nothing is in use any more. Returns the changelog entries.
+    def store(self, snapshot_interval: int, publish: Callable[[Session], None]) -> bool:
+        """Encode a part of what changed. Whether that was the rest: then nothing is in use any more.
 
-        Sessions are published and stored one by one, in the order of their names, and let go at once where they
-        are too many to be kept: what one takes is in the processor's cache only so long.
+        Until then nothing else may be done here. Sessions are published and stored one by one, in the order of their
+        names, and let go at once where they are too many to be kept: what one takes is in the processor's cache only
+        so long.
         """
-        changes: list[Change] = [(key, None) for key in sorted(self._removed)]
-        self._removed = []
-        names = sorted(self._used)
-        too_many = len(names) - KEPT_SESSIONS
-        for name in list(self._kept)[: max(0, len(self._kept) + too_many)]:
-            del self._kept[name]
-        for place, name in enumerate(names):
+        waiting = self._waiting
+        if waiting is None:
+            waiting = self._waiting = sorted(self._used, reverse=True)
+            for name in list(self._kept)[: max(0, len(self._kept) + len(waiting) - KEPT_SESSIONS)]:
+                del self._kept[name]
+            self._changes = [(key, None) for key in sorted(self._removed)]
+            self._removed = []
+        for _ in range(min(STORED_SESSIONS, len(waiting))):
+            name = waiting.pop()
             session = self._used.pop(name)
             publish(session)
             for window in session.windows:
                 if not window.is_stored:
-                    self._store_window(name, window, window.deadline(snapshot_interval), changes)
-            if place >= too_many:
+                    self._store_window(name, window, window.deadline(snapshot_interval), self._changes)
+            if len(waiting) < KEPT_SESSIONS:
                 self._keep(session)
+        return not waiting
+
+    def take_changes(self) -> list[Change]:
+        """The changelog entries that the whole store has made."""
+        changes, self._changes, self._waiting = self._changes, [], None
         self.decoded = 0
         return changes
 

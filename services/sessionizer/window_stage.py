@@ -37,6 +37,7 @@ SWEPT_BYTES = 1 << 20
 """About how many bytes it makes the next flush write before it ends, when windows are large."""
 
 _BYTES_A_SPAN = 400  # of states and rollups, about; for the backlog only
+_BYTES_A_DELETION = 150  # of a state
 _BYTES_A_WINDOW = 3_000  # of a rollup, its copy for the live view and the meta of both, about
 _DECODED_PER_BYTE = 4  # so much may be decoded for a byte that waits to be written: memory must not grow either
 _COPIES_OF_A_HEAD = 3  # what is in it goes to the changelog, the rollup and the live view
@@ -95,6 +96,8 @@ class Windows:
         self._outputs: list[Output] = []
         self._removed: dict[bytes, list[Window]] = {}
         self._retracted: dict[bytes, dict[str, bytes]] = {}  # by session: what the live view keeps of absorbed windows
+        self._live: list[LiveUpdate] = []
+        self._is_drained = False  # whether all that was never published is in use, for the flush that is being made
         self._counts: Counter[tuple[str, str]] = Counter()
         self._backlog = 0
 
@@ -199,6 +202,11 @@ class Windows:
 
     def _pass_time(self, due: Iterable[Held], at: Instant) -> None:
         for held in due:
+            # A live view is told which of its windows are gone, and what it was shown of them.
+            if not self._is_watched and self._table.expire(held):
+                self._backlog += _BYTES_A_DELETION
+                self._counts["spanloom_windows_expired_total", ""] += 1
+                continue
             self._backlog += _BYTES_A_WINDOW + _COPIES_OF_A_HEAD * self._table.size(held)
             session, window = self._table.window(held)
             self._close_or_open(window, at)
@@ -234,20 +242,26 @@ class Windows:
     def gauges(self) -> dict[str, float]:
         return {"spanloom_open_windows": self._table.windows.open, "spanloom_held_windows": self._table.windows.count}
 
-    def flush(self, moment: Moment, time: PartitionTime) -> Flush:
-        for session_name in self._table.unsent() if moment.drain else ():
-            self._table.session(session_name)
-        live: list[LiveUpdate] = []
+    def prepare(self, moment: Moment, time: PartitionTime) -> bool:
+        """Publish and store some of the sessions that changed."""
+        if moment.drain and not self._is_drained:
+            for session_name in self._table.unsent():
+                self._table.session(session_name)
+            self._is_drained = True
 
         def publish(session: Session) -> None:
             if self._is_watched:
-                live.extend(self._show_changes(session, moment, time.watermark))
+                self._live.extend(self._show_changes(session, moment, time.watermark))
             else:
                 self._publish_changes(session, moment, time.watermark)
 
-        changes = self._table.store(self._policy.snapshot_interval, publish)
-        flush = Flush(self._outputs, changes, live, self._counts)
-        self._removed, self._retracted = {}, {}
+        return self._table.store(self._policy.snapshot_interval, publish)
+
+    def flush(self, moment: Moment, time: PartitionTime) -> Flush:
+        while not self.prepare(moment, time):
+            pass
+        flush = Flush(self._outputs, self._table.take_changes(), self._live, self._counts)
+        self._removed, self._retracted, self._live, self._is_drained = {}, {}, [], False
         self._outputs, self._counts, self._backlog = [], Counter(), 0
         return flush
 

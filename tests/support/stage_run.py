@@ -123,10 +123,12 @@ class StageRun:
         max_identities: int = MAX_IDENTITIES,
         swept_windows: int = SWEPT_WINDOWS,
         between_slices: Iterator[Fate] | None = None,
+        is_watched: bool = True,
     ) -> None:
         self.policy = policy
         self.max_identities = max_identities
         self.swept_windows = swept_windows
+        self.is_watched = is_watched
         self.between_slices = between_slices or repeat(Fate.NOTHING)
         self.epoch = 1
         self.tables = Tables()
@@ -145,7 +147,7 @@ class StageRun:
             rollups_topic=TOPIC,
             rollups_partitions=PARTITIONS,
             epoch=self.epoch,
-            is_watched=True,
+            is_watched=self.is_watched,
             max_identities=self.max_identities,
             swept_windows=self.swept_windows,
         )

@@ -38,11 +38,12 @@ class EchoStage:
     def __init__(self) -> None:
         self.folded: list[int] = []
         self.moments: list[Moment] = []
+        self.prepared: list[Moment] = []
         self._waiting: list[Output] = []
         self.backlog = 0
         self._parts = 0
         self.while_folding: Callable[[], None] = lambda: None
-        self.while_flushing: Callable[[], None] = lambda: None
+        self.while_preparing: Callable[[], object] = lambda: None
 
     def restore(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         self.folded += [int(key) for key, _ in entries]
@@ -65,9 +66,14 @@ class EchoStage:
         self._waiting.append(Output("out", 0, None, item.value))
         return True
 
+    def prepare(self, moment: Moment) -> bool:
+        """A flush takes as many slices as a long record."""
+        self.prepared.append(moment)
+        self.while_preparing()
+        return len(self.prepared) % PARTS == 0
+
     def flush(self, moment: Moment) -> Flush:
         self.moments.append(moment)
-        self.while_flushing()
         outputs, self._waiting, self.backlog = self._waiting, [], 0
         changes = [(b"%d" % offset, b"") for offset in self.folded[-len(outputs) :]] if outputs else []
         counts = {("spanloom_windows_expired_total", ""): 1, ("spanloom_unpriced_calls_total", ""): 1}

@@ -36,7 +36,6 @@ WATCHED: dict[str, tuple[str, ...]] = {
         "StageRunner._turn",
         "StageRunner._fold",
         "StageRunner._checkpoint",
-        "StageRunner._commit_in_turn",
         "StageRunner._commit",
         "StageRunner.pause",
         "StageRunner.take",

@@ -8,7 +8,7 @@ import pytest
 
 from services.sessionizer import state, table
 from services.sessionizer.engine.policy import Policy
-from services.sessionizer.stage import Flush
+from services.sessionizer.stage import Flush, Moment
 from services.sessionizer.window_stage import Windows
 from services.shared.model.session_key import SessionKey
 from services.shared.model.span import Dimensions, SpanFacts
@@ -122,6 +122,45 @@ def test_sessions_stay_decoded_only_up_to_a_limit_and_with_few_turns() -> None:
     for session in kept.values():
         for window in session.windows:
             assert sum(map(len, window.turns.pages.values())) <= table.KEPT_TURNS
+
+
+def test_a_flush_in_slices_is_the_same_flush() -> None:
+    def filled() -> StageRun:
+        stage_run = StageRun(Policy())
+        for number in range(2 * table.STORED_SESSIONS + 1):
+            span = facts(number + 1, 1, T0, T0)
+            stage_run.fold(T0, SpansRecord((SpanGroup(SessionKey("shop", f"s{number}"), T0, (span,)),)))
+        return stage_run
+
+    moment = Moment(T0, caught_up=False, drain=True)
+    sliced, whole = filled().stage, filled().stage
+    assert [sliced.prepare(moment) for _ in range(3)] == [False, False, True]
+    first, second = sliced.flush(moment), whole.flush(moment)
+    assert (first.outputs, first.changes) == (second.outputs, second.changes)
+    assert (
+        len(first.outputs) == len(first.changes) - 1 == 2 * table.STORED_SESSIONS + 1
+    )  # one of them is the meta record
+    assert sliced.flush(moment).outputs == []
+
+
+def test_windows_that_are_closed_and_published_expire_without_being_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage_run = StageRun(Policy(gap=60 * SECOND), is_watched=False)
+    for session in ("one", "two"):
+        stage_run.fold(T0, SpansRecord((SpanGroup(SessionKey("shop", session), T0, (facts(1, 1, T0, T0),)),)))
+    stage_run.fold(T0, WatermarkRecord("spans/0", T0 + 61 * SECOND, 1))
+    stage_run.flush()
+    stage_run.crash(compacted=True)
+
+    def decoded(*_: object) -> None:
+        raise AssertionError("a window was decoded")
+
+    monkeypatch.setattr(state, "decode_head", decoded)
+    stage_run.fold(T0, WatermarkRecord("spans/0", T0 + 100_000 * SECOND, 1))
+    assert stage_run.stage.gauges["spanloom_held_windows"] == 0
+    flush = stage_run.prepare()
+    assert flush.outputs == []
+    assert [value for key, value in flush.changes if key != b"meta"] == [None, None]
+    assert flush.counts["spanloom_windows_expired_total", ""] == 2
 
 
 # The format
