@@ -17,7 +17,7 @@ from libc.string cimport memcmp
 
 cimport cython
 
-from services.sessionizer._json_size cimport json_size
+from services.sessionizer.engine._json_size cimport json_size
 from services.sessionizer._state_fields cimport (
     ENTRY, HAS_FIRST_TOKEN, HAS_MODEL, HAS_ROOT, MANY, MODEL, NEVER, PLAIN, ROOT, SETTLED, SPAN_BYTES, TEXT, TOOL,
     TRACE_BYTES, TWIN_BYTES, UNSETTLED, Kind,

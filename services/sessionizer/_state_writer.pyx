@@ -26,7 +26,7 @@ from services.sessionizer.engine.turn_store cimport TurnStore
 from services.sessionizer.engine.usage cimport ModelSums, Sums
 from services.sessionizer.engine.who cimport Who
 from services.sessionizer.engine.window cimport Window
-from services.sessionizer._json_size cimport json_size
+from services.sessionizer.engine._json_size cimport json_size
 from services.sessionizer._state_fields cimport (
     ENTRY, HAS_FIRST_TOKEN, HAS_MODEL, HAS_ROOT, MANY, MODEL, NEVER, PLAIN, ROOT, SETTLED, SPAN_BYTES, TEXT, TOOL,
     TRACE_BYTES, TWIN_BYTES, UNSETTLED, Kind,

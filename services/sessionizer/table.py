@@ -144,6 +144,10 @@ class SessionTable:
         for part in range(part_count(window.totals.turn_count)):
             self._drop(state.filter_key(prefix, part))
 
+    @property
+    def is_storing(self) -> bool:
+        return self._waiting is not None
+
     def store(self, snapshot_interval: int, publish: Callable[[Session], None]) -> bool:
         """Encode a part of what changed. Whether that was the rest: then nothing is in use any more.
 

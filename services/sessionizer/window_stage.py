@@ -7,7 +7,7 @@ Position, version and time are those of every stage with states (`keyed_stage.py
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from services.sessionizer import publication
 from services.sessionizer.engine.policy import Policy
@@ -19,7 +19,6 @@ from services.sessionizer.keyed_stage import Instant, KeyedStage
 from services.sessionizer.stage import Flush, Moment, Output
 from services.sessionizer.table import SessionTable
 from services.shared.model.live import LiveUpdate
-from services.shared.model.span import SpanFacts
 from services.shared.records import rollups
 from services.shared.records.session_spans import SpansRecord, WatermarkRecord, decode
 
@@ -97,7 +96,6 @@ class Windows:
         self._removed: dict[bytes, list[Window]] = {}
         self._retracted: dict[bytes, dict[str, bytes]] = {}  # by session: what the live view keeps of absorbed windows
         self._live: list[LiveUpdate] = []
-        self._is_drained = False  # whether all that was never published is in use, for the flush that is being made
         self._counts: Counter[tuple[str, str]] = Counter()
         self._backlog = 0
 
@@ -124,7 +122,8 @@ class Windows:
         self._table.windows.open += effects.opened
         for session, window in effects.absorbed:
             self._retract(session, window, at)
-        self._annotate(effects.annotated, at.version)
+        for name, value in publication.annotation_records(effects.annotated, at.version):
+            self._outputs.append(Output(self._topic, self._partition, name, value))
         for session, window in effects.given_up:
             self._backlog += _BYTES_A_WINDOW
             window.settle()
@@ -158,10 +157,6 @@ class Windows:
                     window.settle()
                     self._close_or_open(window, at)
                     self._file(session, window)
-
-    def _annotate(self, annotated: list[tuple[Session, SpanFacts, int]], version: int) -> None:
-        for name, value in publication.annotation_records(annotated, version):
-            self._outputs.append(Output(self._topic, self._partition, name, value))
 
     def _retract(self, session: Session, window: Window, at: Instant) -> None:
         """A merge ended the window: delete what was published of it."""
@@ -244,24 +239,17 @@ class Windows:
 
     def prepare(self, moment: Moment, time: PartitionTime) -> bool:
         """Publish and store some of the sessions that changed."""
-        if moment.drain and not self._is_drained:
-            for session_name in self._table.unsent():
-                self._table.session(session_name)
-            self._is_drained = True
-
-        def publish(session: Session) -> None:
-            if self._is_watched:
-                self._live.extend(self._show_changes(session, moment, time.watermark))
-            else:
-                self._publish_changes(session, moment, time.watermark)
-
-        return self._table.store(self._policy.snapshot_interval, publish)
+        if moment.drain and not self._table.is_storing:
+            for name in self._table.unsent():
+                self._table.session(name)
+        show = self._show_changes if self._is_watched else self._publish_changes
+        return self._table.store(self._policy.snapshot_interval, lambda session: show(session, moment, time.watermark))
 
     def flush(self, moment: Moment, time: PartitionTime) -> Flush:
         while not self.prepare(moment, time):
             pass
         flush = Flush(self._outputs, self._table.take_changes(), self._live, self._counts)
-        self._removed, self._retracted, self._live, self._is_drained = {}, {}, [], False
+        self._removed, self._retracted, self._live = {}, {}, []
         self._outputs, self._counts, self._backlog = [], Counter(), 0
         return flush
 
@@ -277,7 +265,7 @@ class Windows:
             moment.drain or window.is_due(watermark, self._policy.snapshot_interval)
         )
 
-    def _show_changes(self, session: Session, moment: Moment, watermark: int) -> Iterator[LiveUpdate]:
+    def _show_changes(self, session: Session, moment: Moment, watermark: int) -> None:
         """Publish the windows that are due, and tell the live view what it has not been shown yet, if anything."""
         windows, turns = self._retracted.pop(session.name, {}), dict[str, bytes]()
         for window in session.windows:
@@ -297,7 +285,7 @@ class Windows:
         if windows or gone:
             first_seen_at = min(window.first_seen_at for window in [*session.windows, *gone])
             removed = tuple(window.id.hex() for window in gone)
-            yield LiveUpdate(*session.key, first_seen_at, windows, turns, removed)
+            self._live.append(LiveUpdate(*session.key, first_seen_at, windows, turns, removed))
 
     def _emit(self, session: Session, window: Window, records: list[bytes], watermark: int) -> None:
         """Publish a rollup: the totals, with the turns that changed since the last one."""
