@@ -2,7 +2,8 @@ from services.sessionizer.wheel cimport Timer, Wheel
 
 
 cdef class Held(Timer):
-    cdef public bytes name, id, head
+    cdef public bytes name, head
+    cdef unsigned long long _number
 
 
 cdef class HeldWindows:

@@ -31,7 +31,7 @@ _OPEN, _UNSENT, _WHOLE, _LATE, _ENDED = 1, 2, 4, 8, 16
 _HEADER = struct.Struct(">BBq")  # format, flags, deadline
 _NAME = struct.Struct(">H")
 _PAGE, _SET, _FILTER = b"p", b"s", b"f"
-_ID_BYTES = _NUMBER_BYTES = 8
+ID_BYTES = _NUMBER_BYTES = 8
 
 
 def window_prefix(session: bytes, window: bytes) -> bytes:
@@ -55,7 +55,7 @@ def head_names(key: bytes) -> tuple[bytes, bytes] | None:
     """Session name and window id where the key is that of a head."""
     (length,) = _NAME.unpack_from(key)
     end = _NAME.size + length
-    return (key[_NAME.size : end], key[end:]) if len(key) == end + _ID_BYTES else None
+    return (key[_NAME.size : end], key[end:]) if len(key) == end + ID_BYTES else None
 
 
 def deadline(head: bytes) -> int:
