@@ -17,12 +17,12 @@ from libc.string cimport memcmp
 
 cimport cython
 
-from services.sessionizer.engine._json_size cimport json_size
 from services.sessionizer._state_fields cimport (
     ENTRY, HAS_FIRST_TOKEN, HAS_MODEL, HAS_ROOT, MANY, MODEL, NEVER, PLAIN, ROOT, SETTLED, SPAN_BYTES, TEXT, TOOL,
     TRACE_BYTES, TWIN_BYTES, UNSETTLED, Kind,
 )
 from services.sessionizer.engine._blank cimport blank_names, blank_store, blank_totals
+from services.sessionizer.engine._json_size cimport json_size
 from services.sessionizer.engine.intervals cimport Intervals
 from services.sessionizer.engine.names cimport Names
 from services.sessionizer.engine.said cimport Said

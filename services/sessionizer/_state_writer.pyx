@@ -17,6 +17,11 @@ from libc.string cimport memcmp
 
 cimport cython
 
+from services.sessionizer._state_fields cimport (
+    ENTRY, HAS_FIRST_TOKEN, HAS_MODEL, HAS_ROOT, MANY, MODEL, NEVER, PLAIN, ROOT, SETTLED, SPAN_BYTES, TEXT, TOOL,
+    TRACE_BYTES, TWIN_BYTES, UNSETTLED, Kind,
+)
+from services.sessionizer.engine._json_size cimport json_size
 from services.sessionizer.engine.names cimport Names
 from services.sessionizer.engine.said cimport Said
 from services.sessionizer.engine.spans cimport SpanSet
@@ -26,11 +31,6 @@ from services.sessionizer.engine.turn_store cimport TurnStore
 from services.sessionizer.engine.usage cimport ModelSums, Sums
 from services.sessionizer.engine.who cimport Who
 from services.sessionizer.engine.window cimport Window
-from services.sessionizer.engine._json_size cimport json_size
-from services.sessionizer._state_fields cimport (
-    ENTRY, HAS_FIRST_TOKEN, HAS_MODEL, HAS_ROOT, MANY, MODEL, NEVER, PLAIN, ROOT, SETTLED, SPAN_BYTES, TEXT, TOOL,
-    TRACE_BYTES, TWIN_BYTES, UNSETTLED, Kind,
-)
 from services.shared._native cimport Buffer, put_byte, put_bytes, put_size, release, reserve
 
 from services.shared.model.rollup import CloseReason

@@ -31,7 +31,10 @@ _OPEN, _UNSENT, _WHOLE, _LATE, _ENDED = 1, 2, 4, 8, 16
 _HEADER = struct.Struct(">BBq")  # format, flags, deadline
 _NAME = struct.Struct(">H")
 _PAGE, _SET, _FILTER = b"p", b"s", b"f"
-ID_BYTES = _NUMBER_BYTES = 8
+_NUMBER_BYTES = 8
+
+ID_BYTES = 8
+"""Of a window's id."""
 
 
 def window_prefix(session: bytes, window: bytes) -> bytes:

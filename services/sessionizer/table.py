@@ -146,6 +146,7 @@ class SessionTable:
 
     @property
     def is_storing(self) -> bool:
+        """Whether a `store` has begun whose changes are not taken yet."""
         return self._waiting is not None
 
     def store(self, snapshot_interval: int, publish: Callable[[Session], None]) -> bool:

@@ -19,8 +19,8 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from services.sessionizer.engine._json_size cimport PyUnicode_AsUTF8AndSize, json_size
 from services.sessionizer.engine._blank cimport blank_turn, blank_window
+from services.sessionizer.engine._json_size cimport PyUnicode_AsUTF8AndSize, json_size
 from services.sessionizer.engine._span_sets cimport TWIN_BYTES, append, append_call, holds, put_twin, take_call
 from services.sessionizer.engine._sums cimport count
 from services.sessionizer.engine.intervals cimport Intervals
