@@ -62,7 +62,7 @@ def send_until_refused(service: UpOnSmallDisk, bodies: list[bytes]) -> tuple[int
     with httpx.Client(base_url=service.url, timeout=30.0, trust_env=False) as client:
         for number, body in enumerate(bodies[: UNNOTICED + 1]):
             if number == UNNOTICED:
-                service.process.wait_for(NOTICED, within=10)
+                service.process.wait_for(NOTICED, within=60)
             answer = client.post("/v1/traces", content=body, headers=headers_of(body))
             if answer.status_code != 200:
                 assert answer.status_code == 503
@@ -74,7 +74,7 @@ def send_until_refused(service: UpOnSmallDisk, bodies: list[bytes]) -> tuple[int
 def said(service: UpOnSmallDisk, what: str) -> re.Match[str]:
     """The first match in its log, which another process writes, and may still be writing."""
     log = service.process.log
-    found = eventually(lambda: re.search(what, log.read_text()), within=10, what=f"{what!r} in {log}")
+    found = eventually(lambda: re.search(what, log.read_text()), within=60, what=f"{what!r} in {log}")
     assert found is not None
     return found
 
@@ -98,7 +98,7 @@ async def test_what_was_accepted_survives_a_full_disk_and_the_rest_is_refused_wi
     service.fill_disk()
     accepted, reason = send_until_refused(service, bodies[begun:])
     assert re.search(r"(span|rollup)-sink cannot insert: ClickHouse: insert into \w+: .*File too large", reason), reason
-    service.process.wait_for(NOTICED, within=10)
+    service.process.wait_for(NOTICED, within=60)
     for _ in range(100):  # what is refused is not kept
         assert send_until_refused(service, bodies[begun + accepted :])[0] == 0
     assert psutil.Process(service.process.pid).memory_info().rss - memory < 150 * MEGABYTE
@@ -106,7 +106,7 @@ async def test_what_was_accepted_survives_a_full_disk_and_the_rest_is_refused_wi
 
     service.free_disk()
     await flood(service.url, bodies[begun + accepted :], senders=4)
-    service.process.wait_for("insert works again, after", within=10)
+    service.process.wait_for("insert works again, after", within=60)
 
     def all_is_closed() -> bool:
         service.process.check_running()

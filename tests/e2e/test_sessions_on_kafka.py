@@ -183,7 +183,7 @@ class Workers:
         self._running.pop(0).process.kill()
 
     def stop_one(self) -> None:
-        assert self._running.pop(0).process.stop(within=10.0) == 0
+        assert self._running.pop(0).process.stop(within=60.0) == 0
 
     def pause_one(self) -> Service:
         paused = self._running[0]

@@ -1,13 +1,30 @@
 """Free ports on loopback."""
 
+import random
 import socket
-from contextlib import ExitStack
+
+_PORTS = range(15_000, 32_000)
+"""Below the ports that systems give to outgoing connections: thousands of those come and go while brokers are away."""
+
+_random = random.SystemRandom()
+_given: set[int] = set()
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports that nothing listens on now. Another process may take one before you do."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Ports that nothing listens on now and that this process was not given before."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = _random.choice(_PORTS)
+        if port not in _given and _is_free(port):
+            _given.add(port)
+            ports.append(port)
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

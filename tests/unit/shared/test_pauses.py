@@ -22,7 +22,7 @@ class Watch:
         async def answer() -> bool:
             return look()
 
-        await eventually_async(answer, within=10.0, what=what, every=0.001)
+        await eventually_async(answer, within=60.0, what=what, every=0.001)
 
 
 @asynccontextmanager
