@@ -155,7 +155,7 @@ class Settings(BaseSettings):
     # sinks
     span_storage: Literal["all", "roots", "off"] = Field("all", description="Which spans the span sink stores.")
     sink_flush_interval: Duration = Field(written("500ms"), gt=0, description="A sink inserts at least this often.")
-    sink_batch_rows: int = Field(10_000, ge=1, description="A sink inserts at this many rows.")
+    sink_batch_rows: int = Field(30_000, ge=1, description="A sink inserts at this many rows.")
     sink_refused_rows: int = Field(
         100, ge=1, description="More refused rows in a row mean that a table does not fit: the sink waits for a person."
     )

@@ -1,6 +1,7 @@
 """`spanloom sink`: rollups to windows and turns, spans to spans."""
 
 import asyncio
+from dataclasses import replace
 
 import services
 from services.shared.clickhouse import AsyncClickHouse, connect
@@ -24,6 +25,7 @@ from services.sink.span_blocks import span_writer
 
 _MILLISECOND = 10**6
 _SPAN_SINK = "span-sink"
+_ROLLUPS_AT_ONCE = 64 << 20  # bytes; their tables have so many columns that merging small parts is most of their cost
 
 
 async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, health: Health | None = None) -> None:
@@ -61,6 +63,11 @@ def build_sinks(
     With `embedded` they read librdkafka's broker; run them with `to_end` then, for it is only memory.
     """
     redaction = redaction_of(settings)
+    limits = Limits(
+        rows=settings.sink_batch_rows,
+        flush_interval=settings.sink_flush_interval / (1000 * _MILLISECOND),
+        refused_rows=settings.sink_refused_rows,
+    )
 
     def letters_of(reader: str, topic: str) -> DeadLetters:
         if settings.dead_letters == "drop":
@@ -75,6 +82,7 @@ def build_sinks(
         conversion: Conversion,
         scope: str = "",
         writer: BlockWriter | None = None,
+        limits: Limits = limits,
     ) -> Sink:
         group = f"{settings.app_id}-{reader}"
         return Sink(
@@ -92,16 +100,21 @@ def build_sinks(
             room=room,
             clock=clock,
             telemetry=telemetry,
-            limits=Limits(
-                rows=settings.sink_batch_rows,
-                flush_interval=settings.sink_flush_interval / (1000 * _MILLISECOND),
-                refused_rows=settings.sink_refused_rows,
-            ),
+            limits=limits,
             service_version=services.__version__,
         )
 
     rollups = settings.rollups_topic
-    sinks = [make("rollup-sink", rollups, dead_letter_topic(rollups), rollup_rows, writer=rollup_writer())]
+    sinks = [
+        make(
+            "rollup-sink",
+            rollups,
+            dead_letter_topic(rollups),
+            rollup_rows,
+            writer=rollup_writer(),
+            limits=replace(limits, size=_ROLLUPS_AT_ONCE),
+        )
+    ]
     if settings.span_storage != "off":
         # Other settings make other rows of the same record.
         rules: tuple[object, ...] = (

@@ -60,7 +60,7 @@ class DeadLetters(Protocol):
 class Limits:
     """When a batch is full, how long a failed call waits, and when a table is taken for one that does not fit."""
 
-    rows: int = 10_000  # records of a batch; rows of an insert
+    rows: int = 30_000  # records of a batch; rows of an insert
     size: int = 16 << 20  # bytes of a batch; a larger record goes alone
     flush_interval: float = 0.5  # seconds
     refused_rows: int = 100  # in a row
