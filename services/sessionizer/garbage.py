@@ -6,6 +6,7 @@ nothing is garbage yet. That took a fifth of the worker's CPU, in pauses of up t
 
 import asyncio
 import gc
+from collections.abc import Awaitable, Callable
 
 YOUNG = 60.0
 """Seconds between two looks at what is new. About ten objects a second are garbage in cycles, those of connections."""
@@ -13,19 +14,37 @@ YOUNG = 60.0
 _LOOKS_UNTIL_ALL = 60
 
 
-async def collect_rarely(every: float = YOUNG) -> None:
-    """Look at a fixed pace only, until cancelled. What is alive at the start is never looked at."""
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        looks = 0
-        while True:
-            await asyncio.sleep(every)
-            looks += 1
-            gc.collect(2 if looks % _LOOKS_UNTIL_ALL == 0 else 1)
-    finally:
-        gc.enable()
+class Garbage:
+    """Looks for it at a fixed pace, at moments when little is alive.
+
+    A look takes a microsecond or two for each new object that is alive, and a stage in the middle of a backlog has
+    a quarter of a million of them.
+    """
+
+    def __init__(self, every: float = YOUNG, *, pause: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
+        self._every, self._pause = every, pause
+        self._is_due, self._looks = False, 0
+
+    async def run(self) -> None:
+        """Keep the pace until cancelled. What is alive at the start is never looked at."""
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            while True:
+                await self._pause(self._every)
+                self.at_rest()  # where nobody came to rest for so long
+                self._is_due = True
+        finally:
+            gc.enable()
+
+    def at_rest(self) -> None:
+        """Little is alive at this moment: look, if it is time."""
+        if not self._is_due:
+            return
+        self._is_due = False
+        self._looks += 1
+        gc.collect(2 if self._looks % _LOOKS_UNTIL_ALL == 0 else 1)
 
 
 def spare_what_is_alive() -> None:

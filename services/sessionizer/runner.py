@@ -48,7 +48,10 @@ Passed = Callable[[int, int], None]
 
 
 class StageRunner:
-    """Owns partitions of one topic. `pause`, `resume` and `drain` may be called from other tasks."""
+    """Owns partitions of one topic. `pause`, `resume` and `drain` may be called from other tasks.
+
+    `rested` is called after each checkpoint of all partitions, when nothing waits for the next one.
+    """
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class StageRunner:
         checkpoint_interval: float,
         live: LiveFeed | None,
         passed: Passed,
+        rested: Callable[[], None] | None = None,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
@@ -66,6 +70,7 @@ class StageRunner:
         self.owned: dict[int, Partition] = {}
         self._source, self._take_over = source, take_over
         self._interval, self._live, self._passed = checkpoint_interval, live, passed
+        self._rested = rested
         self._clock, self._telemetry = clock, telemetry
         self._lock, self._turns = asyncio.Lock(), asyncio.Lock()
         self._flowing = asyncio.Event()
@@ -138,6 +143,8 @@ class StageRunner:
             partition.report()
         self._next_checkpoint = self._clock.monotonic() + self._interval
         self._ended.clear()
+        if self._rested is not None:
+            self._rested()
 
     async def _commit(self, partition: Partition, *, drain: bool = False) -> None:
         moment = Moment(self._looked_at, self._source.caught_up(partition.number), drain)

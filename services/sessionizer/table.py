@@ -16,8 +16,8 @@ from services.sessionizer.held_windows import Held, HeldWindows
 from services.sessionizer.wheel import Timer
 from services.shared.model.session_key import SessionKey
 
-KEPT_SESSIONS = 500
-"""Sessions that stay decoded after a flush, those last used: the next spans are likely theirs."""
+KEPT_SESSIONS = 100
+"""Sessions that stay decoded after a flush, those last used: the next spans are likely theirs. More gain nothing."""
 STORED_SESSIONS = 100
 """Sessions that one slice of a store encodes."""
 KEPT_TURNS = 32

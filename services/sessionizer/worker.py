@@ -13,7 +13,7 @@ from typing import Any
 from services.sessionizer.app import GroupMember, MembershipApp
 from services.sessionizer.changelog import Entry, committed_position, read_changelog
 from services.sessionizer.fetcher import Fetcher
-from services.sessionizer.garbage import collect_rarely, spare_what_is_alive
+from services.sessionizer.garbage import Garbage, spare_what_is_alive
 from services.sessionizer.live_feed import LiveFeed, LiveWriter
 from services.sessionizer.partition import Partition
 from services.sessionizer.pipeline import (
@@ -70,6 +70,7 @@ class Worker:
         self._settings, self._bootstrap, self._counts = settings, bootstrap, counts
         self._clock, self._telemetry, self._embedded = clock, telemetry, embedded
         self._feed = None if live is None else LiveFeed(live, telemetry)
+        self._garbage = Garbage()
         self._loops: list[asyncio.Future[None]] = []
         self._states: SavedStates = {}
         self._joining: asyncio.Future[None] | None = None
@@ -111,7 +112,7 @@ class Worker:
         # Joining ends when the states are read back; a stop does not wait for that.
         self._joining = asyncio.ensure_future(self._app.start())
         self._loops = [asyncio.ensure_future(stage.run()) for stage in self._stages.values()]
-        self._loops.append(asyncio.ensure_future(collect_rarely()))
+        self._loops.append(asyncio.ensure_future(self._garbage.run()))
         if self._feed is not None:
             self._loops.append(asyncio.ensure_future(self._feed.run()))
         stopped, crashed = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._app.crash_heard())
@@ -173,6 +174,8 @@ class Worker:
             checkpoint_interval=self._settings.checkpoint_interval / _SECOND,
             live=None if self._feed is None else self._feed.put,
             passed=passed,
+            # The states that are decoded outnumber everything else, and after a checkpoint there are few.
+            rested=self._garbage.at_rest if definition.topic == self._settings.session_spans_topic else None,
             clock=self._clock,
             telemetry=self._telemetry,
         )
