@@ -290,6 +290,7 @@ def _tell(totals: Totals, turns: list[Turn]) -> None:
     for at, (preview, text) in enumerate(zip(PREVIEWS, TEXTS, strict=True)):
         said = [_preview(turn.trace_id, *found) for turn in turns if (found := getattr(turn, text)) is not None]
         setattr(totals, preview, (max if at % 2 else min)(said, default=None))
+    totals.forget_below()
 
 
 def _preview(trace_id: bytes, time: int, span_id: bytes, text: str) -> Written:

@@ -193,8 +193,6 @@ cdef class Folder:
     cdef int add(self, Window window, Turn turn, Item* item) except -1:
         """`Window.add`, but for what it says of who and where: that is noted."""
         cdef Totals totals = window.totals
-        cdef str text_in, text_out
-        cdef object started = None, ended = None  # made once, as ids are
         cdef SpanSet spans
         if turn.version != self.now.version:
             turn.version = self.now.version
@@ -221,47 +219,64 @@ cdef class Folder:
             totals.tool_call_count += 1
             if item.tool.size:
                 totals._add_tool(name_of(&item.tool))
-        text_in = text_of(&item.input) if item.input.size else None
-        text_out = text_of(&item.output) if item.output.size else None
-        if item.parent_id is NULL:
-            if turn.root is None or order_in_turn(turn.root, item, item.start) < 0:
-                started = item.start
-                turn.root = (started, self.id_of(item), name_of(&item.name))
-            if text_in is not None:
-                if turn.input is None or order_in_turn(turn.input, item, item.start) < 0:
-                    started = item.start if started is None else started
-                    turn.input = (started, self.id_of(item), text_in)
-                if totals.first_input is None or order(totals.first_input, item, item.start) < 0:
-                    started = item.start if started is None else started
-                    totals.first_input = ((started, turn.trace_id, self.id_of(item)), text_in)
-            if text_out is not None:
-                if turn.output is None or order_in_turn(turn.output, item, item.end) > 0:
-                    ended = item.end
-                    turn.output = (ended, self.id_of(item), text_out)
-                if totals.last_output is None or order(totals.last_output, item, item.end) > 0:
-                    ended = item.end if ended is None else ended
-                    totals.last_output = ((ended, turn.trace_id, self.id_of(item)), text_out)
-        else:
-            if text_in is not None:
-                if turn.input_below is None or order_in_turn(turn.input_below, item, item.start) < 0:
-                    started = item.start
-                    turn.input_below = (started, self.id_of(item), text_in)
-                if totals.first_input_below is None or order(totals.first_input_below, item, item.start) < 0:
-                    started = item.start if started is None else started
-                    totals.first_input_below = ((started, turn.trace_id, self.id_of(item)), text_in)
-            if text_out is not None:
-                if turn.output_below is None or order_in_turn(turn.output_below, item, item.end) > 0:
-                    ended = item.end
-                    turn.output_below = (ended, self.id_of(item), text_out)
-                if totals.last_output_below is None or order(totals.last_output_below, item, item.end) > 0:
-                    ended = item.end if ended is None else ended
-                    totals.last_output_below = ((ended, turn.trace_id, self.id_of(item)), text_out)
+        if item.parent_id is NULL and (turn.root is None or order_in_turn(turn.root, item, item.start) < 0):
+            turn.root = (item.start, self.id_of(item), name_of(&item.name))
+        if item.input.size:
+            self.add_input(turn, totals, item)
+        if item.output.size:
+            self.add_output(turn, totals, item)
         spans = turn.spans if not window.turns.spilled else spans_of(window, turn, item.span_id[:SPAN_ID_BYTES])
         append(spans.ids, item.span_id, SPAN_ID_BYTES)
         window.identities += 1
         if item.call.data is not NULL:
             self.add_call(window, turn, item)
         self.hear(item)
+        return 0
+
+    cdef int add_input(self, Turn turn, Totals totals, Item* item) except -1:
+        """`_add_root` and `_add_below` of both, for the input. Most texts are not kept, and then they are not decoded."""
+        cdef bint is_root = item.parent_id is NULL
+        cdef tuple in_turn = turn.input if is_root else turn.input_below
+        cdef tuple in_window = totals.first_input if is_root else totals.first_input_below
+        cdef bint is_first = in_turn is None or order_in_turn(in_turn, item, item.start) < 0
+        cdef bint is_first_of_all = in_window is None or order(in_window, item, item.start) < 0
+        if not is_root:
+            is_first = is_first and turn.input is None
+            is_first_of_all = is_first_of_all and totals.first_input is None
+        if is_first or is_first_of_all:
+            text, started = text_of(&item.input), item.start
+            if is_first:
+                in_turn = (started, self.id_of(item), text)
+            if is_first_of_all:
+                in_window = ((started, turn.trace_id, self.id_of(item)), text)
+        if is_root:
+            turn.input, turn.input_below = in_turn, None
+            totals.first_input, totals.first_input_below = in_window, None
+        else:
+            turn.input_below, totals.first_input_below = in_turn, in_window
+        return 0
+
+    cdef int add_output(self, Turn turn, Totals totals, Item* item) except -1:
+        """The same of the output that ended last."""
+        cdef bint is_root = item.parent_id is NULL
+        cdef tuple in_turn = turn.output if is_root else turn.output_below
+        cdef tuple in_window = totals.last_output if is_root else totals.last_output_below
+        cdef bint is_last = in_turn is None or order_in_turn(in_turn, item, item.end) > 0
+        cdef bint is_last_of_all = in_window is None or order(in_window, item, item.end) > 0
+        if not is_root:
+            is_last = is_last and turn.output is None
+            is_last_of_all = is_last_of_all and totals.last_output is None
+        if is_last or is_last_of_all:
+            text, ended = text_of(&item.output), item.end
+            if is_last:
+                in_turn = (ended, self.id_of(item), text)
+            if is_last_of_all:
+                in_window = ((ended, turn.trace_id, self.id_of(item)), text)
+        if is_root:
+            turn.output, turn.output_below = in_turn, None
+            totals.last_output, totals.last_output_below = in_window, None
+        else:
+            turn.output_below, totals.last_output_below = in_turn, in_window
         return 0
 
     cdef inline bytes id_of(self, Item* item):

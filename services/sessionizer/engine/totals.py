@@ -26,7 +26,7 @@ _BETWEEN = "\0"  # a provider and the model that it served
 class Totals(Who):
     """Everything a window adds up. Order of spans does not matter, but for the limits of `Intervals`.
 
-    `*_below`: texts of spans that are no roots, for windows without a root that has one.
+    `*_below`: texts of spans that are no roots, as long as there is no root that has one.
     """
 
     __slots__ = (
@@ -85,6 +85,7 @@ class Totals(Who):
             self.first_input = (started, span.input[:PREVIEW_LENGTH])
         if span.output and (self.last_output is None or writer > self.last_output[0]):
             self.last_output = (writer, span.output[:PREVIEW_LENGTH])
+        self.forget_below()
 
     def _add_below(self, span: SpanFacts, writer: Writer) -> None:
         started = (span.start, span.trace_id, span.span_id)
@@ -92,6 +93,14 @@ class Totals(Who):
             self.first_input_below = (started, span.input[:PREVIEW_LENGTH])
         if span.output and (self.last_output_below is None or writer > self.last_output_below[0]):
             self.last_output_below = (writer, span.output[:PREVIEW_LENGTH])
+        self.forget_below()
+
+    def forget_below(self) -> None:
+        """Where a root has a text nobody will ever see another span's."""
+        if self.first_input is not None:
+            self.first_input_below = None
+        if self.last_output is not None:
+            self.last_output_below = None
 
     def _add_names(self, call: ModelCall) -> None:
         if call.model:
@@ -168,3 +177,4 @@ class Totals(Who):
         for name in ("last_output", "last_output_below", "last_error"):
             both = [written for written in (getattr(self, name), getattr(other, name)) if written is not None]
             setattr(self, name, max(both, default=None))
+        self.forget_below()

@@ -53,7 +53,7 @@ class Turn:
         self.root: Ordered | None = None  # of several roots the earliest
         self.input: Ordered | None = None  # of the roots that have one, the earliest start
         self.output: Ordered | None = None  # of the roots that have one, the latest end
-        self.input_below: Ordered | None = None  # the same of other spans: shown where the roots have none
+        self.input_below: Ordered | None = None  # the same of other spans, as long as the roots have none
         self.output_below: Ordered | None = None
         self.said = Said()
         self.model: Ordered | None = None  # of the model calls that name one, the latest end
@@ -82,16 +82,20 @@ class Turn:
         started, ended = (span.start, span.span_id), (span.end, span.span_id)
         if self.root is None or started < self.root[:2]:
             self.root = (*started, span.name[:MAX_NAME])
-        if span.input and (self.input is None or started < self.input[:2]):
-            self.input = (*started, span.input[:PREVIEW_LENGTH])
-        if span.output and (self.output is None or ended > self.output[:2]):
-            self.output = (*ended, span.output[:PREVIEW_LENGTH])
+        if span.input:
+            self.input_below = None
+            if self.input is None or started < self.input[:2]:
+                self.input = (*started, span.input[:PREVIEW_LENGTH])
+        if span.output:
+            self.output_below = None
+            if self.output is None or ended > self.output[:2]:
+                self.output = (*ended, span.output[:PREVIEW_LENGTH])
 
     def _add_below(self, span: SpanFacts) -> None:
         started, ended = (span.start, span.span_id), (span.end, span.span_id)
-        if span.input and (self.input_below is None or started < self.input_below[:2]):
+        if span.input and self.input is None and (self.input_below is None or started < self.input_below[:2]):
             self.input_below = (*started, span.input[:PREVIEW_LENGTH])
-        if span.output and (self.output_below is None or ended > self.output_below[:2]):
+        if span.output and self.output is None and (self.output_below is None or ended > self.output_below[:2]):
             self.output_below = (*ended, span.output[:PREVIEW_LENGTH])
 
     def _add_call(self, span: SpanFacts, model: str) -> None:

@@ -25,7 +25,7 @@ def make_corpus() -> Mapping[str, Sequence[bytes]]:
     settings = Settings(session_spans_topic="spans", rollups_topic="rollups", trace_spans_topic="traces")
     counts = {spec.name: 1 for spec in topic_specs(settings)}
     traffic = make_traffic(seed=7, sessions=12, spans=300, begin=T0, length=2 * HOUR, gap=10 * MINUTE, largest_batch=2)
-    long = make_traffic(seed=8, sessions=1, spans=100, begin=T0, length=2 * HOUR, gap=10 * MINUTE, largest_batch=2)
+    long = make_traffic(seed=8, sessions=1, spans=200, begin=T0, length=2 * HOUR, gap=10 * MINUTE, largest_batch=2)
     records = [
         *traffic.records,
         *long.records,
