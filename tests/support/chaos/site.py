@@ -27,7 +27,7 @@ WORKERS = 3
 PARTITIONS = 6
 GAP = 10 * MINUTE
 LATENESS = 24 * HOUR
-SESSION_TIMEOUT = 3  # seconds
+SESSION_TIMEOUT = 6  # seconds; with less, workers that only wait for a processor are taken for dead, one after another
 PATIENCE = 400.0
 """Seconds after which what must happen has not happened.
 
