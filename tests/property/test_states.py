@@ -144,7 +144,9 @@ def _broken(data: bytes, random: Random) -> bytes:
     """With bytes changed, taken out or put in; the format's number stays."""
     found = bytearray(data)
     for _ in range(random.randint(1, 3)):
-        at = random.randrange(1, len(found)) if len(found) > 1 else 0
+        if len(found) == 1:
+            break
+        at = random.randrange(1, len(found))
         match random.randrange(4):
             case 0:
                 found[at:] = b""
@@ -154,4 +156,4 @@ def _broken(data: bytes, random: Random) -> bytes:
                 found.insert(at, random.randrange(256))
             case _:
                 found[at] = random.choice([0, 1, 2, 0x7F, 0x80, 0xFF, random.randrange(256)])
-    return bytes(found) if found else data
+    return bytes(found)
