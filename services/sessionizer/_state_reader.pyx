@@ -638,10 +638,7 @@ cdef int _tell(Totals totals, list turns) except -1:
         totals.last_output = _last(totals.last_output, turn.trace_id, turn.output)
         totals.first_input_below = _first(totals.first_input_below, turn.trace_id, turn.input_below)
         totals.last_output_below = _last(totals.last_output_below, turn.trace_id, turn.output_below)
-    if totals.first_input is not None:
-        totals.first_input_below = None
-    if totals.last_output is not None:
-        totals.last_output_below = None
+    totals.forget_below()
     return 0
 
 

@@ -81,22 +81,26 @@ class Totals(Who):
 
     def _add_root(self, span: SpanFacts, writer: Writer) -> None:
         started = (span.start, span.trace_id, span.span_id)
-        if span.input and (self.first_input is None or started < self.first_input[0]):
-            self.first_input = (started, span.input[:PREVIEW_LENGTH])
-        if span.output and (self.last_output is None or writer > self.last_output[0]):
-            self.last_output = (writer, span.output[:PREVIEW_LENGTH])
-        self.forget_below()
+        if span.input:
+            self.first_input_below = None
+            if self.first_input is None or started < self.first_input[0]:
+                self.first_input = (started, span.input[:PREVIEW_LENGTH])
+        if span.output:
+            self.last_output_below = None
+            if self.last_output is None or writer > self.last_output[0]:
+                self.last_output = (writer, span.output[:PREVIEW_LENGTH])
 
     def _add_below(self, span: SpanFacts, writer: Writer) -> None:
         started = (span.start, span.trace_id, span.span_id)
-        if span.input and (self.first_input_below is None or started < self.first_input_below[0]):
+        is_first = self.first_input_below is None or started < self.first_input_below[0]
+        if span.input and self.first_input is None and is_first:
             self.first_input_below = (started, span.input[:PREVIEW_LENGTH])
-        if span.output and (self.last_output_below is None or writer > self.last_output_below[0]):
+        is_last = self.last_output_below is None or writer > self.last_output_below[0]
+        if span.output and self.last_output is None and is_last:
             self.last_output_below = (writer, span.output[:PREVIEW_LENGTH])
-        self.forget_below()
 
     def forget_below(self) -> None:
-        """Where a root has a text nobody will ever see another span's."""
+        """Of totals put together: where a root has a text nobody will ever see another span's."""
         if self.first_input is not None:
             self.first_input_below = None
         if self.last_output is not None:
