@@ -1,7 +1,7 @@
 """Calls to neighbours that may be away: tried again until they answer, with pauses that grow up to a limit.
 
-There is no longest outage. What makes that harmless is that the caller holds one batch and
-reads nothing while it waits.
+There is no longest outage. What makes that harmless is that the caller holds two batches at most and
+reads no more while it waits.
 """
 
 import asyncio

@@ -2,9 +2,10 @@
 
     poll until the batch is full or old ─► rows ─► insert, table by table ─► dead letters ─► commit
 
-Inserting is idempotent (rows replace each other by key and version, and a batch has a token), so
+While a full batch goes in, the next one is read and made into rows: neither this process nor ClickHouse waits for the
+other. Inserting is idempotent (rows replace each other by key and version, and a batch has a token), so
 what was inserted and not committed may be read and inserted again. While ClickHouse does not
-take a batch nothing else is read: memory is bounded by one batch and Kafka keeps the rest.
+take a batch nothing more is read: memory is bounded by two batches and Kafka keeps the rest.
 """
 
 import asyncio
@@ -67,6 +68,15 @@ class Limits:
     pauses: Pauses = field(default_factory=Pauses)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A batch with its rows, which `token` names."""
+
+    batch: Batch
+    rows: BatchRows
+    token: str
+
+
 class Sink:
     """See the module. `reader` is its name in `room`, in metrics and in logs."""
 
@@ -90,14 +100,12 @@ class Sink:
         self._source, self._store, self._dead_letters = source, store, dead_letters
         self._room, self._clock, self._telemetry, self._limits = room, clock, telemetry, limits
         self._version = service_version
-        self._patience = Patience(
-            reader,
-            limits.pauses,
-            clock=clock,
-            telemetry=telemetry,
-            told=lambda why: room.blocked(reader, why),
-            pause=pause,
-        )
+
+        def patience(doing: str) -> Patience:
+            blocked = partial(room.blocked, f"{reader}: {doing}")
+            return Patience(reader, limits.pauses, clock=clock, telemetry=telemetry, told=blocked, pause=pause)
+
+        self._reading, self._patience = patience("reading"), patience("inserting")
         self._inserts = Inserts(
             self._insert_rows, self._insert_block, self._patience, most_in_a_row=limits.refused_rows
         )
@@ -107,7 +115,7 @@ class Sink:
     @property
     def is_ready(self) -> bool:
         """Whether it reads and nothing waits for a person. ClickHouse or Kafka may be away for a while."""
-        return self._is_running and not self._patience.needs_a_person
+        return self._is_running and not (self._reading.needs_a_person or self._patience.needs_a_person)
 
     async def run(self, stop: asyncio.Event, *, to_end: bool = False) -> None:
         """Work until `stop` is set, then insert what was read; with `to_end`, all there is to read.
@@ -118,27 +126,43 @@ class Sink:
         """
         given_up = asyncio.Event() if to_end else stop
         try:
-            await self._patience.call("join its group", self._source.start, given_up)
+            await self._reading.call("join its group", self._source.start, given_up)
             self._is_running = True
             while not stop.is_set():
-                await self._flush(await self._fill(stop, given_up), given_up)
-            while to_end and await self._patience.call("find its end", self._source.behind, given_up) > 0:
-                await self._flush(await self._fill(stop, given_up), given_up)
-        except StoppedError as error:
-            _log.warning("%s: stopped without its last batch, which stays in Kafka: %s", self.reader, error)
+                await self._pass_on(stop, given_up)
+            while to_end and await self._reading.call("find its end", self._source.behind, given_up) > 0:
+                await self._pass_on(stop, given_up)
+        except* StoppedError as errors:
+            _log.warning(
+                "%s: stopped without its last batch, which stays in Kafka: %s", self.reader, errors.exceptions[0]
+            )
         finally:
             self._is_running = False
             await self._source.stop()
             await self._dead_letters.stop()
 
+    async def _pass_on(self, stop: asyncio.Event, given_up: asyncio.Event) -> None:
+        """Read a batch and insert it; and while it is a full one, the next."""
+        ready = await self._prepare(stop, given_up)
+        while self._is_full(ready.batch) and not stop.is_set():
+            async with asyncio.TaskGroup() as tasks:
+                following = tasks.create_task(self._prepare(stop, given_up))
+                await self._flush(ready, given_up)
+            ready = following.result()
+        await self._flush(ready, given_up)
+
+    async def _prepare(self, stop: asyncio.Event, given_up: asyncio.Event) -> _Ready:
+        batch = await self._fill(stop, given_up)
+        return _Ready(batch, *await asyncio.to_thread(self._converter.convert, batch.records, self._limits.rows))
+
     async def _fill(self, stop: asyncio.Event, given_up: asyncio.Event) -> Batch:
         """Read until the batch is full, or `flush_interval` after its first record (or its start, without any)."""
         batch, limits = Batch(), self._limits
         deadline = self._clock.monotonic() + limits.flush_interval
-        while len(batch.records) < limits.rows and batch.size < limits.size:
+        while not self._is_full(batch):
             rest = max(0.0, deadline - self._clock.monotonic())
             most = min(_POLL_RECORDS, limits.rows - len(batch.records))
-            records = await self._patience.call("read", partial(self._source.poll, rest, most), given_up)
+            records = await self._reading.call("read", partial(self._source.poll, rest, most), given_up)
             if records and not batch.records:
                 deadline = self._clock.monotonic() + limits.flush_interval
             batch.add(records)
@@ -146,11 +170,14 @@ class Sink:
                 break
         return batch
 
-    async def _flush(self, batch: Batch, stop: asyncio.Event) -> None:
+    def _is_full(self, batch: Batch) -> bool:
+        return len(batch.records) >= self._limits.rows or batch.size >= self._limits.size
+
+    async def _flush(self, ready: _Ready, stop: asyncio.Event) -> None:
+        batch, rows, token = ready.batch, ready.rows, ready.token
         if not batch.records:
             await self._commit({})
             return
-        rows, token = await asyncio.to_thread(self._converter.convert, batch.records, self._limits.rows)
         refused: list[Refused] = []
         for block in rows.blocks:
             whole = rows_token(token, block.table, block.first, block.count)

@@ -1,6 +1,7 @@
 """A sink between fakes: what it promises, and in which order it does things."""
 
 import logging
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from services.shared.errors import PermanentError, TransientError
 from services.shared.model.outcome import SinkOutcome
 from services.shared.records.rollups import encode_turns, encode_window
 from services.sink.patience import Pauses
-from services.sink.rows import TURNS, WINDOWS, Converted, Unreadable
+from services.sink.rows import TURNS, WINDOWS, Converted, Unreadable, rollup_rows
 from services.sink.sink import Limits
 from tests.support.clock import SECOND, ManualClock
+from tests.support.eventually import eventually_async
 from tests.support.rollups import turn, window
 from tests.support.sink_bench import bench, windows
 from tests.support.sinks import source_record
@@ -50,7 +52,8 @@ async def test_a_batch_is_full_at_its_bytes() -> None:
     limits = Limits(size=sum(len(record.value or b"") for record in records[:1500]), flush_interval=60)
     b = bench(records, limits=limits)
     await b.run()
-    assert b.journal.names() == ["poll", "poll", "insert", "commit", "poll", "insert", "commit"]
+    assert [name for name in b.journal.names() if name != "poll"] == ["insert", "commit"] * 2
+    assert b.store.largest == 2000, "a batch is full with the poll that fills it"
     assert len(b.store.rows[WINDOWS]) == 3000
 
 
@@ -68,12 +71,38 @@ async def test_a_batch_is_inserted_when_its_first_record_is_old_enough() -> None
     assert inserted_after.count(False) >= 5
 
 
-async def test_while_clickhouse_is_down_nothing_is_read_and_nothing_lost() -> None:
-    b = bench(windows(30), limits=Limits(rows=10, flush_interval=60, pauses=Pauses(0.001, 0.002)))
-    b.store.failures = [TransientError("down")] * 50
+async def test_while_a_full_batch_goes_in_the_next_one_is_read() -> None:
+    b = bench(windows(30), limits=Limits(rows=10, flush_interval=60))
+    insert, held = b.store.insert, []
+
+    async def wait_for_the_next_batch(table: str, columns: Any, token: str) -> None:
+        goal = min(30, len(b.store.rows[WINDOWS]) + 20)
+
+        async def is_read() -> bool:
+            return b.source.position >= goal
+
+        await eventually_async(is_read, within=20, what="the next batch")
+        held.append(b.source.position - len(b.store.rows[WINDOWS]))
+        await insert(table, columns, token)
+
+    b.store.insert = wait_for_the_next_batch  # type: ignore[method-assign]  # a store that is slower than the source
     await b.run_until(lambda: len(b.store.rows[WINDOWS]) == 30)
+    assert held == [20, 20, 10], "the batch that goes in and the next one, never more"
+    assert b.source.committed == {("rollups", 0): 30}
+
+
+async def test_after_a_batch_that_is_not_full_nothing_is_read_before_it_is_committed() -> None:
+    b = bench(windows(2500), limits=Limits(rows=1100, flush_interval=0.0))
+    await b.run()
+    assert b.journal.names() == ["poll", "insert", "commit"] * 3
+
+
+async def test_while_clickhouse_is_down_nothing_is_read_and_nothing_lost() -> None:
+    b = bench(windows(50), limits=Limits(rows=10, flush_interval=60, pauses=Pauses(0.001, 0.002)))
+    b.store.failures = [TransientError("down")] * 50
+    await b.run_until(lambda: len(b.store.rows[WINDOWS]) == 50)
     first_insert = b.journal.names().index("insert")
-    assert b.journal.names()[:first_insert] == ["poll"] + ["insert failed"] * 50
+    assert Counter(b.journal.names()[:first_insert]) == {"poll": 2, "insert failed": 50}
     assert b.metric("spanloom_sink_errors_total", error="transient") == 50
     assert not b.dead_letters.letters
 
@@ -199,6 +228,18 @@ async def test_a_stop_while_clickhouse_is_down_leaves_the_batch_in_kafka(caplog:
     assert not b.source.is_running
 
 
+async def test_a_stop_while_clickhouse_is_down_leaves_the_next_batch_in_kafka_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    b = bench(windows(15), limits=Limits(rows=10, flush_interval=60, pauses=Pauses(0.001, 0.002)))
+    b.store.fault = lambda rows: TransientError("down")
+    with caplog.at_level(logging.WARNING):
+        await b.run()  # its stop comes with the last record, which is in the second batch
+    assert b.source.committed == {}
+    assert "stopped without its last batch, which stays in Kafka: down" in caplog.text
+    assert not b.source.is_running
+
+
 async def test_kafka_may_be_down_at_the_start() -> None:
     b = bench(windows(5))
     b.source.failures = ["no broker"] * 5
@@ -214,6 +255,20 @@ async def test_a_bug_ends_the_sink_before_it_commits() -> None:
     with pytest.raises(KeyError, match="a bug"):
         await b.run()
     assert b.source.committed == {}
+    assert not b.source.is_running
+
+
+async def test_a_bug_in_the_next_batch_ends_the_sink_before_it_commits_that_one() -> None:
+    def broken(value: bytes, timestamp: int) -> Converted:
+        if b"s17" in value:
+            raise KeyError("a bug")
+        return rollup_rows(value, timestamp)
+
+    b = bench(windows(25), conversion=broken, limits=Limits(rows=10, flush_interval=60))
+    with pytest.raises(ExceptionGroup) as raised:
+        await b.run()
+    assert [str(error) for error in raised.value.exceptions] == ["'a bug'"]
+    assert b.source.committed.get(("rollups", 0), 0) <= 10
     assert not b.source.is_running
 
 
