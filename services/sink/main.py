@@ -25,7 +25,7 @@ from services.sink.span_blocks import span_writer
 
 _MILLISECOND = 10**6
 _SPAN_SINK = "span-sink"
-_ROLLUPS_AT_ONCE = 48 << 20  # bytes; their tables have so many columns that merging small parts is most of their cost
+_ROLLUPS_AT_ONCE = 64 << 20  # bytes; their tables have so many columns that merging small parts is most of their cost
 
 
 async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, health: Health | None = None) -> None:
