@@ -106,6 +106,7 @@ class EmbeddedProcess:
             settings.spans_topic,
             embedded=neighbours.has_own_log,
             timeout=settings.gateway_timeout / _SECOND,
+            clock=SystemClock(),
         )
         stack.push_async_callback(producer.stop)
         await producer.start()

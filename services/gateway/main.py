@@ -25,7 +25,10 @@ async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, hea
     if not settings.kafka_bootstrap:
         raise SettingsError("a gateway by itself needs Kafka: set SPANLOOM_KAFKA_BOOTSTRAP (or run `spanloom up`)")
     timeout = settings.gateway_timeout / _SECOND
-    producer = SpanProducer(settings.kafka_bootstrap, settings.spans_topic, embedded=False, timeout=timeout)
+    clock = SystemClock()
+    producer = SpanProducer(
+        settings.kafka_bootstrap, settings.spans_topic, embedded=False, timeout=timeout, clock=clock
+    )
     try:
         if not await _connect(producer, stop):
             return
@@ -34,7 +37,7 @@ async def run(settings: Settings, telemetry: Telemetry, stop: asyncio.Event, hea
             producer,
             Unlimited(),
             telemetry,
-            SystemClock(),
+            clock,
             topic=settings.spans_topic,
             max_request_bytes=settings.max_request_bytes,
             redaction=redaction_of(settings),

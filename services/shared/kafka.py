@@ -5,6 +5,7 @@ What sinks read with: kafka_source.py. Topics: kafka_topics.py.
 
 import asyncio
 import logging
+import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -33,6 +34,7 @@ LARGEST_RECORD = 32 << 20
 LARGEST_DEAD_LETTER = LARGEST_RECORD + (1 << 20)
 """A dead letter holds the untouched bytes of a record, and headers that say why."""
 
+_ALONE = 64 << 10  # a record of a request that takes more waits for no others
 _BATCH = 900_000  # under the 1 MB that a broker takes by default; a larger record goes alone
 BACKOFF_MS = 250  # aiokafka's 100 ms, times every partition's producer, is a busy loop while a broker is down
 _STOP_PATIENCE = 5.0  # an idempotent producer would otherwise wait for a broker that is gone for ever
@@ -193,10 +195,15 @@ class PlainWriter:
 
 
 class SpanProducer:
-    """The gateway's way into the spans topic: acknowledged by all replicas or not at all."""
+    """The gateway's way into the spans topic: acknowledged by all replicas or not at all.
 
-    def __init__(self, bootstrap: str, topic: str, *, embedded: bool, timeout: float) -> None:
-        self._topic, self._timeout = topic, timeout
+    Small records wait 5 ms for others; large ones are batches of our own, since aiokafka compresses for five times the
+    CPU, to a tenth less.
+    """
+
+    def __init__(self, bootstrap: str, topic: str, *, embedded: bool, timeout: float, clock: Clock) -> None:
+        self._topic, self._timeout, self._clock = topic, timeout, clock
+        self._alone = sys.maxsize if embedded else _ALONE
         self._make = partial(
             _producer,
             bootstrap,
@@ -228,7 +235,11 @@ class SpanProducer:
         """
         assert self._producer is not None, "start() comes first"
         async with _kafka_errors(f"writing to {self._topic}/{partition}", self._timeout):
-            sent = await self._producer.send(self._topic, value, partition=partition)
+            if len(value) < self._alone:
+                sent = await self._producer.send(self._topic, value, partition=partition)
+            else:
+                (batch,) = batches([(None, value)], self._clock.now() // 1_000_000, _BATCH, transactional=False)
+                sent = await self._producer.send_batch(batch, self._topic, partition=partition)
             offset: int = (await sent).offset
         return offset
 

@@ -47,7 +47,7 @@ _scratch = bytearray(cramjam.lz4.compress_block_bound(bytes(_LARGEST_BLOCK)))
 
 
 class RecordBatch:
-    """A closed batch of a transactional producer, as `AIOKafkaProducer.send_batch` takes one (`BatchBuilder`)."""
+    """A closed batch, as `AIOKafkaProducer.send_batch` takes one (`BatchBuilder`)."""
 
     def __init__(self, count: int, attributes: int, timestamp: int, payload: bytes) -> None:
         self._count, self._attributes, self._timestamp, self._payload = count, attributes, timestamp, payload
@@ -63,6 +63,9 @@ class RecordBatch:
 
     def close(self) -> None:
         """It is."""
+
+    def append(self, **_: object) -> None:
+        """It takes no more: None says so."""
 
     def size(self) -> int:
         return self._size
@@ -86,10 +89,13 @@ class RecordBatch:
         return self._built
 
 
-def batches(records: Sequence[Record], timestamp: int, limit: int) -> Iterator[RecordBatch]:
+def batches(
+    records: Sequence[Record], timestamp: int, limit: int, *, transactional: bool = True
+) -> Iterator[RecordBatch]:
     """All records in order, in batches of at most `limit` bytes; a record that is larger goes alone.
 
-    `timestamp` (ms) is that of every record. Each batch is made when it is asked for.
+    `timestamp` (ms) is that of every record; `transactional` is what their producer is. Each batch is made when it is
+    asked for.
     """
     start, room = 0, ROOM * limit
     while start < len(records):
@@ -98,7 +104,7 @@ def batches(records: Sequence[Record], timestamp: int, limit: int) -> Iterator[R
         if len(payload) > limit and count > 1:
             room //= 2
             continue
-        yield RecordBatch(count, attributes | _TRANSACTIONAL, timestamp, payload)
+        yield RecordBatch(count, attributes | (_TRANSACTIONAL if transactional else 0), timestamp, payload)
         start += count
 
 

@@ -91,6 +91,16 @@ def test_a_second_attempt_sends_the_same_bytes() -> None:
     assert batch._build() is batch._build()
 
 
+@pytest.mark.parametrize("transactional", [True, False])
+def test_a_batch_says_whether_it_is_part_of_a_transaction(transactional: bool) -> None:
+    (batch,) = batches([(None, b"value")], TIMESTAMP, LIMIT, transactional=transactional)
+    batch._set_producer_state(*PRODUCER)
+    read_back = MemoryRecords(bytes(batch._build())).next_batch()
+    assert read_back is not None
+    assert read_back.validate_crc()
+    assert read_back.is_transactional == transactional
+
+
 def test_batches_are_made_when_they_are_asked_for() -> None:
     given_records: list[Record] = [(None, Random(n).randbytes(LIMIT)) for n in range(3)]
     made = batches(given_records, TIMESTAMP, LIMIT)

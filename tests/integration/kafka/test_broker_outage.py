@@ -59,7 +59,7 @@ async def test_the_gateways_producer_refuses_while_the_broker_is_away_and_goes_o
     own_kafka: ApacheKafka, caplog: pytest.LogCaptureFixture
 ) -> None:
     await ensure_topics(own_kafka.bootstrap, [TopicSpec("in", 2, 1)])
-    producer = SpanProducer(own_kafka.bootstrap, "in", embedded=False, timeout=2.0)
+    producer = SpanProducer(own_kafka.bootstrap, "in", embedded=False, timeout=2.0, clock=SystemClock())
     await producer.start()
     assert producer.partitions() == 2
     assert await producer.send(1, b"first") == 0
@@ -87,7 +87,7 @@ async def test_the_gateways_producer_refuses_while_the_broker_is_away_and_goes_o
 
 async def test_starting_without_a_broker_is_a_transient_error(own_kafka: ApacheKafka) -> None:
     await asyncio.to_thread(own_kafka.kill)
-    producer = SpanProducer(own_kafka.bootstrap, "in", embedded=False, timeout=2.0)
+    producer = SpanProducer(own_kafka.bootstrap, "in", embedded=False, timeout=2.0, clock=SystemClock())
     with pytest.raises(TransientError):
         await producer.start()
     await producer.stop()

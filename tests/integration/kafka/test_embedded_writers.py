@@ -4,6 +4,7 @@ import asyncio
 
 from services.embedded.broker import EmbeddedBroker
 from services.sessionizer.stage import Output
+from services.shared.clock import SystemClock
 from services.shared.kafka import PlainWriter, SpanProducer, record_size
 from services.shared.kafka_source import KafkaSource
 from services.shared.kafka_topics import partition_counts
@@ -49,7 +50,7 @@ async def test_a_commit_larger_than_the_room_goes_on_as_the_reader_passes(embedd
 
 
 async def test_an_acknowledged_send_returns_its_offset(embedded_kafka: EmbeddedBroker) -> None:
-    producer = SpanProducer(embedded_kafka.bootstrap, "in", embedded=True, timeout=5.0)
+    producer = SpanProducer(embedded_kafka.bootstrap, "in", embedded=True, timeout=5.0, clock=SystemClock())
     await producer.start()
     assert producer.partitions() == 4
     offsets = await asyncio.gather(*(producer.send(2, b"%d" % n) for n in range(10)))
@@ -63,7 +64,7 @@ async def test_a_stopped_broker_is_another_one_when_it_starts_again() -> None:
     broker.stop()
     with broker:
         first = broker.bootstrap
-        producer = SpanProducer(first, "in", embedded=True, timeout=5.0)
+        producer = SpanProducer(first, "in", embedded=True, timeout=5.0, clock=SystemClock())
         await producer.start()
         await producer.send(0, b"x")
         await producer.stop()
