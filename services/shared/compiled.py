@@ -14,6 +14,7 @@ MODULES: tuple[str, ...] = (
     "services.sessionizer._state_writer",
     "services.sessionizer.engine._blank",
     "services.sessionizer.engine._fold",
+    "services.sessionizer.engine._tree",
     "services.sessionizer.engine.intervals",
     "services.sessionizer.engine.names",
     "services.sessionizer.engine.said",

@@ -9,8 +9,13 @@ from typing import Self
 
 from services.sessionizer.engine.spans import SpanSet
 from services.sessionizer.engine.trace_filter import may_hold, part_of
-from services.sessionizer.engine.tree import ROOT, can_divide, leaf_of, side_of
+from services.sessionizer.engine.tree import ROOT, can_divide, side_of
 from services.sessionizer.engine.turn import Turn
+
+try:
+    from services.sessionizer.engine._tree import leaf_of
+except ImportError:  # not built, or switched off
+    from services.sessionizer.engine.tree import leaf_of
 
 PAGE_BYTES = 16 << 10
 """A page that weighs more is divided, unless it has one turn only."""

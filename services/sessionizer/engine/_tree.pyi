@@ -1,0 +1,3 @@
+from collections.abc import Container
+
+def leaf_of(name: bytes, leaves: Container[int]) -> int: ...
