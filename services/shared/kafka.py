@@ -34,7 +34,7 @@ LARGEST_RECORD = 32 << 20
 LARGEST_DEAD_LETTER = LARGEST_RECORD + (1 << 20)
 """A dead letter holds the untouched bytes of a record, and headers that say why."""
 
-_ALONE = 64 << 10  # a record of a request that takes more waits for no others
+_ALONE = 64 << 10  # bytes: a record of a request that takes no less waits for no others
 _BATCH = 900_000  # under the 1 MB that a broker takes by default; a larger record goes alone
 BACKOFF_MS = 250  # aiokafka's 100 ms, times every partition's producer, is a busy loop while a broker is down
 _STOP_PATIENCE = 5.0  # an idempotent producer would otherwise wait for a broker that is gone for ever

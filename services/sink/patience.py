@@ -44,7 +44,10 @@ async def pause(seconds: float, stop: asyncio.Event) -> None:
 
 
 class Patience:
-    """The patience of one sink, for one call at a time. `told` hears what it waits for, and "" when that is over."""
+    """Of one sink, for one call at a time: it reads and inserts at once, so it has two.
+
+    `told` hears what is waited for, and "" when that is over.
+    """
 
     def __init__(
         self,

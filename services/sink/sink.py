@@ -105,9 +105,9 @@ class Sink:
             blocked = partial(room.blocked, f"{reader}: {doing}")
             return Patience(reader, limits.pauses, clock=clock, telemetry=telemetry, told=blocked, pause=pause)
 
-        self._reading, self._patience = patience("reading"), patience("inserting")
+        self._reading, self._inserting = patience("reading"), patience("inserting")
         self._inserts = Inserts(
-            self._insert_rows, self._insert_block, self._patience, most_in_a_row=limits.refused_rows
+            self._insert_rows, self._insert_block, self._inserting, most_in_a_row=limits.refused_rows
         )
         self._is_running = False
         self._owed: dict[Place, int] = {}  # positions that could not be committed
@@ -115,7 +115,7 @@ class Sink:
     @property
     def is_ready(self) -> bool:
         """Whether it reads and nothing waits for a person. ClickHouse or Kafka may be away for a while."""
-        return self._is_running and not (self._reading.needs_a_person or self._patience.needs_a_person)
+        return self._is_running and not (self._reading.needs_a_person or self._inserting.needs_a_person)
 
     async def run(self, stop: asyncio.Event, *, to_end: bool = False) -> None:
         """Work until `stop` is set, then insert what was read; with `to_end`, all there is to read.
@@ -247,7 +247,7 @@ class Sink:
             "%s: %s/%d@%d to the dead letters: %s: %s",
             *(self.reader, record.topic, record.partition, record.offset, reason, detail[:_REASON_LENGTH]),
         )
-        await self._patience.call("write a dead letter", lambda: self._dead_letters.put(record, headers), stop)
+        await self._inserting.call("write a dead letter", lambda: self._dead_letters.put(record, headers), stop)
         self._count(reason)
 
     def _count(self, outcome: SinkOutcome) -> None:

@@ -1,17 +1,16 @@
 """A name's page is the same, whoever looks for it."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services import COMPILED
 from services.sessionizer.engine.tree import MAX_DEPTH, ROOT, can_divide, leaf_of, side_of
 
-try:
+with suppress(ImportError):
     from services.sessionizer.engine._tree import leaf_of as compiled_leaf_of
-except ImportError:
-    _IS_COMPILED = False
-else:
-    _IS_COMPILED = True
 
 
 @st.composite
@@ -27,7 +26,7 @@ def trees(draw: st.DrawFn) -> dict[int, int]:
     return leaves
 
 
-@pytest.mark.skipif(not _IS_COMPILED, reason="the definition alone is in use")
+@pytest.mark.skipif(COMPILED == "off", reason="the definition alone is in use")
 @given(trees(), st.binary(max_size=300) | st.binary(min_size=16, max_size=16))
 def test_the_compiled_search_finds_the_leaf_of_the_definition(leaves: dict[int, int], name: bytes) -> None:
     assert compiled_leaf_of(name, leaves) == leaf_of(name, leaves)

@@ -9,8 +9,9 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from services.shared.otlp._blake2b cimport blake2b_8
 
+from services.sessionizer.engine.tree import ROOT as _ROOT
 
-cdef uint64_t ROOT = 1
+cdef uint64_t ROOT = _ROOT
 
 
 def leaf_of(bytes name not None, leaves not None):
