@@ -14,7 +14,7 @@ import pytest
 
 from services.migrate import runner
 from services.shared.clickhouse import ClickHouse, connect
-from tests.support.clickhouse_server import Faults
+from tests.support.clickhouse_faults import Faults
 from tests.support.processes import REPOSITORY
 
 _numbers = itertools.count(1)

@@ -3,9 +3,10 @@
     python -m tests.support.clickhouse_server --port 0 --path DIR
 
 Prints `{"port": ...}` when it listens on 127.0.0.1. Reads one JSON object a line from stdin, each the whole
-set of faults in force (`Faults`: what can go wrong, in one table), and answers each with its statistics; ends when
-stdin ends. A test says `server.set_faults(down=True)` and, for all is well again, `server.set_faults()`
-(tests/support/clickhouse.py). It speaks what clickhouse-connect speaks; statements run one after another.
+set of faults in force (`Faults` in clickhouse_faults.py: what can go wrong, in one table), and answers each with its
+statistics; ends when stdin ends. A test says `server.set_faults(down=True)` and, for all is well again,
+`server.set_faults()` (tests/support/clickhouse.py). It speaks what clickhouse-connect speaks; statements run one
+after another.
 """
 
 import argparse
@@ -30,6 +31,8 @@ from urllib.parse import parse_qsl, urlsplit
 import chdb
 import lz4.frame  # type: ignore[import-untyped]  # has no stubs
 from backports import zstd
+
+from tests.support.clickhouse_faults import Faults
 
 # What the transport uses itself: everything else in the URL is a setting of the statement.
 _NOT_SETTINGS = frozenset(
@@ -60,23 +63,6 @@ _INSERT = re.compile(rb"\s*(INSERT\s+INTO\s+.+?)\s+FORMAT\s+(\w+)[ \t]*\n", re.I
 _FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
 _CODE = re.compile(r"Code:\s*(\d+)")
 _NOT_FOUND = frozenset({60, 81})  # no such table, no such database
-
-
-@dataclass(frozen=True)
-class Faults:
-    """What goes wrong from now on."""
-
-    down: bool = False  # connections are refused, open ones are closed
-    delay: float = 0.0  # seconds before each statement
-    status: int = 0  # every answer has this HTTP status and no word of ClickHouse
-    hang: bool = False  # requests are taken and not answered before the faults change; then they are done
-    insert_code: int = 0  # every insert fails with this code of ClickHouse (241: memory, 252: parts, 164: readonly ...)
-    large_code: int = 0  # inserts of more than `large` bytes fail with this code
-    large: int = 0
-    refuse: str = ""  # inserts whose bytes contain this text are refused ...
-    refuse_code: int = 117  # ... with this code
-    cut_inserts: int = 0  # so many inserts lose their connection in the middle of their bytes: nothing of them is done
-    lose_answers: int = 0  # so many inserts are done, and the connection closed without an answer
 
 
 @dataclass
