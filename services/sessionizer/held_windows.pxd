@@ -17,4 +17,4 @@ cdef class HeldWindows:
     cdef Held _new(self, bytes name, bytes id_)
     cpdef let_go(self, Held held)
     cpdef restore(self, bytes name, bytes id_, bytes head)
-    cpdef file(self, bytes name, bytes id_, long long deadline)
+    cpdef file(self, Held held, long long deadline)

@@ -109,9 +109,9 @@ class HeldWindows:
         self.open += state.is_open(head)
         self._wheel.file(deadline, held)
 
-    def file(self, name: bytes, id_: bytes, deadline: int) -> None:
+    def file(self, held: Held, deadline: int) -> None:
         """The window is to be looked at as soon as time is greater than `deadline`."""
-        self._wheel.file(deadline, self.hold(name, id_))
+        self._wheel.file(deadline, held)
 
     def next_due(self, time: int, deadline_of: Callable[[Timer], int | None]) -> Held | None:
         """See `Wheel.next_due`."""

@@ -5,7 +5,7 @@ Values are those of the changelog, so what changed is what must be written. Most
 (`HeldWindows`); only those that are large have others.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from operator import attrgetter
 
 from services.sessionizer import state
@@ -19,7 +19,9 @@ from services.shared.model.session_key import SessionKey
 KEPT_SESSIONS = 100
 """Sessions that stay decoded after a flush, those last used: the next spans are likely theirs. More gain nothing."""
 STORED_SESSIONS = 100
-"""Sessions that one slice of a store encodes."""
+"""Sessions that one slice of a store works on."""
+STORED_BYTES = 1 << 20
+"""Bytes of states after which a slice that decodes them ends."""
 KEPT_TURNS = 32
 """Turns that stay decoded with a window of these; of a window with more in use, none."""
 WHOLE_BYTES = 8 << 10
@@ -32,19 +34,19 @@ Change = tuple[bytes, bytes | None]
 
 
 class SessionTable:
-    """Not thread-safe. What was asked for since the last `store` is in use: its bytes may be out of date."""
+    """Not thread-safe. `decoded`: bytes of states that were decoded since the last store began."""
 
-    __slots__ = ("_changes", "_kept", "_records", "_removed", "_used", "_waiting", "decoded", "windows")
+    __slots__ = ("_at_hand", "_changes", "_kept", "_records", "_removed", "_waiting", "decoded", "windows")
 
     def __init__(self) -> None:
         self.windows = HeldWindows()
         self._records: dict[bytes, bytes] = {}  # pages, sets and filters, by their changelog keys
-        self._used: dict[bytes, Session] = {}
         self._kept: dict[bytes, Session] = {}  # as stored; the last used is the last
         self._removed: list[bytes] = []
-        self._waiting: list[bytes] | None = None  # during a store: names of sessions in use, the first one last
+        self._waiting: list[bytes] | None = None  # during a store: names of sessions, the first one last
+        self._at_hand: Session | None = None  # of these the first one, where work on it has begun
         self._changes: list[Change] = []  # that the store has made so far
-        self.decoded = 0  # bytes of pages and sets that were decoded since the last `store`
+        self.decoded = 0
 
     # Recovery
 
@@ -67,56 +69,32 @@ class SessionTable:
                 yield state.window_prefix(held.name, held.id), held.head
         yield from self._records.items()
 
-    # Sessions
+    def unsent(self) -> list[bytes]:
+        """Names of sessions with a stored change that is not published. A scan: for a drain."""
+        return [held.name for held in self.windows if held.head is not None and state.is_unsent(held.head)]
 
-    def session(self, name: bytes) -> Session:
-        """The session of this encoded key, with or without windows. It is in use from now on."""
-        session = self._used.get(name)
-        if session is None:
-            session = self._kept.pop(name, None) or self._load(name)
-            self._used[name] = session
-        return session
+    # Time
 
-    def window(self, held: Held) -> tuple[Session, Window]:
-        """A held window, with its session, which is in use from now on."""
-        session = self.session(held.name)
-        return session, next(window for window in session.windows if window.id == held.id)
+    def next_due(self, time: int, waiting: Container[bytes]) -> Held | None:
+        """The next window about which something must be done, as `Wheel.next_due` finds it.
+
+        Those of sessions that are `waiting` for a store are let go: it files them anew.
+        """
+        return self.windows.next_due(time, lambda timer: self._deadline(timer, waiting))
+
+    def _deadline(self, held: Timer, waiting: Container[bytes]) -> int | None:
+        assert isinstance(held, Held)
+        return None if held.head is None or held.name in waiting else state.deadline(held.head)
 
     def size(self, held: Held) -> int:
         """Bytes of the stored head of a window; 0 where nothing is stored."""
         return 0 if held.head is None else len(held.head)
 
-    def unsent(self) -> list[bytes]:
-        """Names of sessions, those in use apart, with a change that is not published. A scan: for a drain."""
-        return [
-            held.name
-            for held in self.windows
-            if held.head is not None and state.is_unsent(held.head) and held.name not in self._used
-        ]
-
-    # Time
-
-    def file(self, session: Session, window: Window, deadline: int) -> None:
-        """The window is to be looked at as soon as time is greater than `deadline`."""
-        self.windows.file(session.name, window.id, deadline)
-
-    def next_due(self, time: int, snapshot_interval: int) -> Held | None:
-        """The next window about which something must be done, as `Wheel.next_due` finds it."""
-        return self.windows.next_due(time, lambda timer: self._deadline(timer, snapshot_interval))
-
-    def _deadline(self, held: Timer, snapshot_interval: int) -> int | None:
-        assert isinstance(held, Held)
-        session = self._used.get(held.name)
-        if session is not None:
-            deadlines = (window.deadline(snapshot_interval) for window in session.windows if window.id == held.id)
-            return next(deadlines, None)
-        return None if held.head is None else state.deadline(held.head)
-
     # Changes
 
     def expire(self, held: Held) -> bool:
         """Remove a window without decoding it, where what is stored tells that this alone is still to be done."""
-        if held.head is None or held.name in self._used or not state.is_over(held.head):
+        if held.head is None or not state.is_over(held.head):
             return False
         self._kept.pop(held.name, None)
         self._removed.append(state.window_prefix(held.name, held.id))
@@ -146,50 +124,62 @@ class SessionTable:
 
     @property
     def is_storing(self) -> bool:
-        """Whether a `store` has begun whose changes are not taken yet."""
+        """Whether a store has begun whose changes are not taken yet."""
         return self._waiting is not None
 
-    def store(self, snapshot_interval: int, publish: Callable[[Session], None]) -> bool:
-        """Encode a part of what changed. Whether that was the rest: then nothing is in use any more.
+    def begin_store(self, names: Iterable[bytes]) -> None:
+        """These sessions will be worked on. Until their changes are taken nothing else may be done here."""
+        self._waiting = sorted(names, reverse=True)
+        self.decoded = 0
 
-        Until then nothing else may be done here. Sessions are published and stored one by one, in the order of their
-        names, and let go at once where they are too many to be kept: what one takes is in the processor's cache only
-        so long.
+    def store(self, work: Callable[[Session], bool], snapshot_interval: int) -> bool:
+        """Let some sessions be worked on, and encode what changed. Whether that was the rest.
+
+        Sessions are taken one by one, in the order of their names, and let go at once where they are too many to be
+        kept: what one takes is in the processor's cache only so long. `work` says whether all is done with a
+        session: where it is not, the next call goes on with it.
         """
-        waiting = self._waiting
-        if waiting is None:
-            waiting = self._waiting = sorted(self._used, reverse=True)
-            for name in list(self._kept)[: max(0, len(self._kept) + len(waiting) - KEPT_SESSIONS)]:
-                del self._kept[name]
-            self._changes = [(key, None) for key in sorted(self._removed)]
-            self._removed = []
+        assert self._waiting is not None, "a store begins with the names of its sessions"
+        waiting, enough = self._waiting, self.decoded + STORED_BYTES
         for _ in range(min(STORED_SESSIONS, len(waiting))):
-            name = waiting.pop()
-            session = self._used.pop(name)
-            publish(session)
+            session = self._at_hand
+            if session is None:
+                session = self._kept.pop(waiting[-1], None) or self._load(waiting[-1])
+            if not work(session):
+                self._at_hand = session
+                return False
+            self._at_hand = None
+            waiting.pop()
             for window in session.windows:
-                if not window.is_stored:
-                    self._store_window(name, window, window.deadline(snapshot_interval), self._changes)
+                self._store_window(session.name, window, window.deadline(snapshot_interval))
             if len(waiting) < KEPT_SESSIONS:
                 self._keep(session)
+            if self.decoded > enough:
+                break
         return not waiting
 
     def take_changes(self) -> list[Change]:
         """The changelog entries that the whole store has made."""
-        changes, self._changes, self._waiting = self._changes, [], None
-        self.decoded = 0
+        changes: list[Change] = [(key, None) for key in sorted(self._removed)]
+        changes += self._changes
+        self._changes, self._removed, self._waiting = [], [], None
+        for name in list(self._kept)[:-KEPT_SESSIONS]:
+            del self._kept[name]
         return changes
 
-    def _store_window(self, name: bytes, window: Window, deadline: int, changes: list[Change]) -> None:
+    def _store_window(self, name: bytes, window: Window, deadline: int) -> None:
         held = self.windows.hold(name, window.id)
+        self.windows.file(held, deadline)
+        if window.is_stored:
+            return
         prefix = state.window_prefix(name, window.id)
         head = self._whole(held, window, deadline)
         if head is None:
-            self._store_pages(prefix, window, changes)
+            self._store_pages(prefix, window, self._changes)
             head = state.encode_head(window, deadline)
             self._connect(window, prefix)
         held.head = head
-        changes.append((prefix, head))
+        self._changes.append((prefix, head))
         window.is_stored = True
 
     def _whole(self, held: Held, window: Window, deadline: int) -> bytes | None:

@@ -62,7 +62,10 @@ class Lane:
         self._flush_windows()
 
     def _flush_windows(self) -> None:
-        flushed = self._timed(self.window.flush, Moment(self._now, caught_up=False))
+        moment = Moment(self._now, caught_up=False)
+        while not self._timed(self.window.prepare, moment):
+            pass
+        flushed = self._timed(self.window.flush, moment)
         self._published(flushed.outputs)
 
     def _fold(self, record: InputRecord) -> None:

@@ -1,16 +1,8 @@
-from collections.abc import Callable
+from collections.abc import Sequence
 
-from services.sessionizer.engine.session import Effects, Now, Session
-from services.sessionizer.engine.window import Window
-from services.shared.records._session_spans import PackedSpans
+from services.sessionizer.engine.catch_up import Desk, Sweep, Waiting
+from services.sessionizer.engine.session import Effects, Session
 
-def fold(
-    record: PackedSpans, session_of: Callable[[bytes], Session], now: Now, effects: Effects
-) -> dict[bytes, Session]: ...
-def finish(
-    touched: dict[bytes, Session],
-    now: Now,
-    snapshot_interval: int,
-    file: Callable[[Session, Window, int], None],
-    turned: Callable[[Window], None],
-) -> None: ...
+def catch_up(
+    session: Session, waiting: Waiting, sweeps: Sequence[Sweep], effects: Effects, desk: Desk, most: int
+) -> bool: ...

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Spans into windows straight from the bytes of a record, without an object for each of them.
 
-The definition is `Session.take` of each item, then `Window.settle` of what it changed; these are
+The definition is `catch_up.py`, with `Session.take` and `Window.settle`; these are
 the very same objects, and what comes out is the same to the byte. Done here is what nearly all spans are: a plain
 span for a session with one plain window, or with none. Everything else, a span that begins a
 second window, a copy's window that is sealed, an end, goes to `Session.take` as an object.
@@ -13,7 +13,7 @@ once for all spans of a group that do.
 from cpython cimport array
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
-from cpython.list cimport PyList_GET_ITEM
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -41,6 +41,7 @@ from services.shared.records._unpacked cimport Text
 
 from hashlib import blake2b
 
+from services.sessionizer.engine.catch_up import take
 from services.sessionizer.engine.intervals import MAX_INTERVALS
 from services.sessionizer.engine.said import MAX_FEW as _MAX_FEW, weight_of
 from services.sessionizer.engine.spans import twin_name
@@ -70,21 +71,78 @@ cdef enum:
     MOST_HEARD = 16
 
 
-def fold(PackedSpans record not None, session_of, Now now not None, Effects effects not None):
-    """Apply every item of a record. Returns the sessions it was for, by name; their windows are to be settled."""
+def catch_up(
+    Session session not None, waiting not None, list sweeps not None, Effects effects not None, desk not None, long most
+):
+    """`catch_up.catch_up`."""
     cdef Folder folder = Folder.__new__(Folder)
-    cdef dict touched = {}
-    cdef size_t each
-    cdef bytes name
-    folder.record, folder.now, folder.effects = record, now, effects
-    folder.allowed_lateness = now.policy.allowed_lateness
-    folder.max_spans, folder.max_duration = now.policy.max_spans, now.policy.max_duration
-    for each in range(record.group_count):
-        name = <bytes>record.names[each]
-        folder.session = touched[name] = session_of(name)
-        now.record_time = record.groups[each].record_time
-        folder.take(&record.groups[each])
-    return touched
+    cdef list parts = waiting.parts
+    cdef Py_ssize_t done = waiting.done, swept = waiting.swept, count = PyList_GET_SIZE(parts)
+    cdef long spans = 0
+    cdef tuple part
+    cdef Now now = None
+    folder.session, folder.effects = session, effects
+    while done < count:
+        if spans >= most:
+            waiting.done, waiting.swept = done, swept
+            return False
+        part = <tuple>PyList_GET_ITEM(parts, done)
+        if part[0] != swept:
+            pass_time(session, sweeps, swept, part[0], desk)
+            swept = part[0]
+        if part[1] is not now:
+            now = <Now?>part[1]
+            folder.begin(now)
+        if isinstance(part[2], PackedSpans):
+            spans += folder.take(<PackedSpans>part[2], part[3])
+        else:
+            take(session, part[2], part[3], now, effects)
+            spans += len(part[2].items)
+        done += 1
+        if done == count or (<tuple>PyList_GET_ITEM(parts, done))[1] is not now:
+            settle_all(session, now, effects, desk)
+    pass_time(session, sweeps, swept, PyList_GET_SIZE(sweeps), desk)
+    waiting.done, waiting.swept = done, PyList_GET_SIZE(sweeps)
+    return True
+
+
+cdef int settle_all(Session session, Now now, Effects effects, desk) except -1:
+    """`catch_up._settle`; nobody is told of what is not so."""
+    cdef Window window
+    if effects.absorbed or effects.annotated or effects.given_up:
+        desk.see(session, now)
+    for window in session.windows:
+        if window.version == now.version:
+            settle(window)
+            if window.is_closed != is_over(window, now.watermark):
+                desk.close(window, now.version, now.watermark)
+    return 0
+
+
+cdef int pass_time(Session session, list sweeps, Py_ssize_t since, Py_ssize_t until, desk) except -1:
+    """`catch_up._pass_time` of some of the sweeps."""
+    cdef Window window
+    cdef Py_ssize_t each
+    cdef long long last, watermark
+    if since == until:
+        return 0
+    last = (<tuple>PyList_GET_ITEM(sweeps, until - 1))[1]
+    for window in session.windows[:]:
+        if not window.has_expired(last) and (window.is_closed or not is_over(window, last)):
+            continue
+        for each in range(since, until):
+            version, watermark = <tuple>PyList_GET_ITEM(sweeps, each)
+            if window.has_expired(watermark):
+                session.windows.remove(window)
+                desk.expire(session, window, watermark)
+                break
+            if not window.is_closed and watermark > window.end + window.gap:
+                desk.close(window, version, watermark)
+    return 0
+
+
+cdef bint is_over(Window window, long long watermark) noexcept:
+    return not is_plain(window) or watermark > window.end + window.gap
 
 
 cdef struct Heard:  # something said, and the last span that did so
@@ -93,7 +151,7 @@ cdef struct Heard:  # something said, and the last span that did so
 
 
 cdef class Folder:
-    """A record that is being applied: the session at hand, and the window and turn of the last span."""
+    """A session that takes in spans: the record at hand, and the window and turn of the last span."""
 
     cdef PackedSpans record
     cdef Now now
@@ -109,18 +167,28 @@ cdef class Folder:
     cdef Item* named  # the span whose id is `span_id`
     cdef bytes span_id
 
-    cdef int take(self, Group* group) except -1:
+    cdef int begin(self, Now now) except -1:
+        """What comes now is of another record."""
+        self.now = now
+        self.allowed_lateness = now.policy.allowed_lateness
+        self.max_spans, self.max_duration = now.policy.max_spans, now.policy.max_duration
+        self.gap = now.policy.gap_for(self.session.key.project)
+        return 0
+
+    cdef long take(self, PackedSpans record, size_t number) except -1:
+        """Apply a group of the record. Returns how many items it has."""
         cdef size_t each
         cdef Item* item
-        self.gap = self.now.policy.gap_for(self.session.key.project)
+        cdef Group* group = &record.groups[number]
+        self.record, self.now.record_time, self.now.position = record, group.record_time, group.begin
         for each in range(group.begin, group.end):
             self.now.position += 1
             item = &self.record.items[each]
             if not (item.is_plain and self.take_plain(item)):
                 self.leave()
-                self.session.take(self.record.item(each), self.now, self.effects)
+                self.session.take(record.item(each), self.now, self.effects)
         self.leave()
-        return 0
+        return group.end - group.begin
 
     cdef int leave(self) except -1:
         """What comes now may be another window's."""
@@ -653,25 +721,6 @@ cdef int write_entry(Names entries, str name, str value, tuple writer) except -1
 
 
 # After a record
-
-
-def finish(dict touched not None, Now now not None, long long snapshot_interval, file, turned):
-    """`Window.settle` of what a record changed; `file(session, window, deadline)` of each window.
-
-    `turned(window)` is called first where `Window.pass_time` has something to do.
-    """
-    cdef Session session
-    cdef Window window
-    cdef bint is_closed
-    for session in touched.values():
-        for window in session.windows:
-            if window.version != now.version:
-                continue
-            settle(window)
-            is_closed = not is_plain(window) or now.watermark > window.end + window.gap
-            if is_closed != window.is_closed:
-                turned(window)
-            file(session, window, window.deadline(snapshot_interval))
 
 
 cdef int settle(Window window) except -1:

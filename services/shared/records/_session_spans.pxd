@@ -72,6 +72,7 @@ cdef class Told:
 cdef class PackedSpans:
     cdef readonly bytes value
     cdef readonly list names  # of the groups' sessions: their encoded keys
+    cdef readonly list sizes  # of the groups, in items
     cdef list table  # of `Told`
     cdef Item* items
     cdef Group* groups

@@ -53,10 +53,11 @@ def packed_spans(bytes value not None):
 
 
 cdef class PackedSpans:
-    """The groups of one record. `names`: of each the encoded key of its session."""
+    """The groups of one record. `names`: of each the encoded key of its session; `sizes`: how many items it has."""
 
     def __cinit__(self):
         self.names = []
+        self.sizes = []
         self.table = []
 
     def __dealloc__(self):
@@ -137,6 +138,7 @@ cdef class PackedSpans:
                 return False
             self.item_count += 1
         group.end = self.item_count
+        self.sizes.append(count)
         return True
 
     cdef int reserve_items(self, size_t more) except -1:

@@ -1,12 +1,16 @@
 """Closing, lateness, expiry: what the watermark does to windows."""
 
 from dataclasses import replace
+from itertools import repeat
 
 import pytest
 
-from services.shared.records.session_spans import WatermarkRecord
-from tests.support.session_run import GAP, LATENESS, POLICY, SessionRun, end_of, span
+from services.shared.model.session_key import SessionKey
+from services.shared.records.session_spans import SpanGroup, SpansRecord, WatermarkRecord
+from tests.support.session_run import GAP, KEY, LATENESS, POLICY, SessionRun, end_of, span
 from tests.support.spans import SECOND, T0
+from tests.support.stage_run import StageRun
+from tests.support.streams import Fate
 
 CLOSES = ("spanloom_windows_closed_total", "idle")
 EXPIRES = ("spanloom_windows_expired_total", "")
@@ -131,16 +135,16 @@ def test_a_closed_window_expires_lateness_after_its_last_change(later: int, expi
     assert run.stage_run.counts[EXPIRES] == expired
 
 
-def test_a_correction_prolongs_the_time_a_window_is_held() -> None:
+@pytest.mark.parametrize(("later", "expired"), [(2 * LATENESS, 0), (2 * LATENESS + 1, 1)])
+def test_a_correction_prolongs_the_time_a_window_is_held(later: int, expired: int) -> None:
     run = SessionRun()
     run.add(span(1, 0))
     run.pass_time(5 * GAP)
     run.pass_time(5 * GAP + LATENESS)
     run.add(span(2, 1))
-    run.pass_time(5 * GAP + 2 * LATENESS)
-    assert run.stage_run.stage.gauges["spanloom_held_windows"] == 1
-    run.pass_time(5 * GAP + 2 * LATENESS + 1)
-    assert run.stage_run.stage.gauges["spanloom_held_windows"] == 0
+    run.pass_time(5 * GAP + later)
+    run.flush()
+    assert run.stage_run.counts[EXPIRES] == expired
 
 
 def test_a_duplicate_does_not_prolong_it() -> None:
@@ -212,25 +216,25 @@ def test_late_spans_add_up_over_a_merge() -> None:
     assert run.window["late_span_count"] == 3
 
 
-def test_without_lateness_a_window_is_held_until_time_goes_on() -> None:
+@pytest.mark.parametrize(("later", "expired"), [(0, 0), (1, 1)])
+def test_without_lateness_a_window_is_held_until_time_goes_on(later: int, expired: int) -> None:
     run = SessionRun(replace(POLICY, allowed_lateness=0))
     run.add(span(1, 0))
     run.pass_time(5 * GAP)
-    assert run.stage_run.stage.gauges["spanloom_held_windows"] == 1
-    run.pass_time(5 * GAP + 1)
-    assert run.stage_run.stage.gauges["spanloom_held_windows"] == 0
+    run.pass_time(5 * GAP + later)
     assert [row["state"] for row in run.windows] == ["closed"]  # published though it expired before a flush
+    assert run.stage_run.counts[EXPIRES] == expired
 
 
-def test_a_window_that_closed_explicitly_expires_by_its_end_or_its_change() -> None:
+@pytest.mark.parametrize(("later", "expired"), [(LATENESS, 0), (LATENESS + 1, 1)])
+def test_a_window_that_closed_explicitly_expires_by_its_end_or_its_change(later: int, expired: int) -> None:
     run = SessionRun()
     run.pass_time(0)
     run.add(span(1, 0, 10 * SECOND))
     run.add(end_of(10 * SECOND))
-    run.pass_time(10 * SECOND + GAP + LATENESS)
-    assert run.stage_run.stage.gauges["spanloom_held_windows"] == 1
-    run.pass_time(10 * SECOND + GAP + LATENESS + 1)
-    assert run.stage_run.stage.gauges["spanloom_held_windows"] == 0
+    run.pass_time(10 * SECOND + GAP + later)
+    run.flush()
+    assert run.stage_run.counts[EXPIRES] == expired
 
 
 def test_gauges_tell_open_and_held_windows_and_the_watermark() -> None:
@@ -238,6 +242,7 @@ def test_gauges_tell_open_and_held_windows_and_the_watermark() -> None:
     assert run.stage_run.stage.gauges == {"spanloom_open_windows": 0, "spanloom_held_windows": 0}
     run.add_each([span(1, 0), span(2, 5 * GAP)])
     run.pass_time(2 * GAP)
+    run.flush()
     assert run.stage_run.stage.gauges == {
         "spanloom_open_windows": 1,
         "spanloom_held_windows": 2,
@@ -255,3 +260,21 @@ def test_a_window_is_cut_by_the_policy_in_force_when_it_last_changed() -> None:
     run.add(span(2, 1))
     window = run.window
     assert (window["state"], window["gap_ns"], window["allowed_lateness_ns"]) == ("open", 10 * GAP, 5)
+
+
+def test_a_window_that_is_due_with_a_record_of_its_own_session_gets_one_content_of_that_version() -> None:
+    policy = replace(POLICY, source_timeout=10 * SECOND)
+    stage_run = StageRun(policy, swept_windows=1, between_slices=repeat(Fate.FLUSH), is_watched=False)
+    others = [SessionKey("shop", f"other {number}") for number in range(5)]
+    stage_run.fold(T0, SpansRecord(tuple(SpanGroup(key, T0, (span(1, 0),)) for key in others)))
+    stage_run.fold(T0, WatermarkRecord("spans/0", T0 - 10 * GAP, 2))
+    stage_run.flush()
+    stage_run.fold(T0, SpansRecord((SpanGroup(KEY, T0, (span(1, 0),)),)))
+    stage_run.fold(T0 + 5 * SECOND, WatermarkRecord("spans/1", T0 + GAP + 1, 2))
+    last = SpansRecord((SpanGroup(KEY, T0, (span(2, 1),)),))  # with it the other source is given up: all are due
+    version = stage_run.epoch << 48 | stage_run.fold(T0 + 11 * SECOND, last)
+    stage_run.flush(drain=True)  # the tables have refused a second content of a version so far
+    rows = {row["session_id"]: row for row in stage_run.tables.living_windows().values()}
+    assert {row["version"] for row in rows.values()} == {version}
+    assert [rows[key.session_id]["state"] for key in others] == ["closed"] * 5
+    assert (rows[KEY.session_id]["state"], rows[KEY.session_id]["span_count"]) == ("open", 2)
