@@ -23,7 +23,7 @@ STORED_SESSIONS = 100
 STORED_BYTES = 1 << 20
 """Bytes of states after which a slice that decodes them ends."""
 KEPT_TURNS = 32
-"""Turns that stay decoded with a window of these; of a window with more in use, none."""
+"""Turns that stay decoded with a window of these; of a window with more, none."""
 WHOLE_BYTES = 8 << 10
 """A window that takes more, or has more turns than stay decoded, is a head and pages, with records of their own."""
 
@@ -246,7 +246,7 @@ class SessionTable:
         return Session(SessionKey.decode(name), name, windows)
 
     def _load_window(self, held: Held) -> Window:
-        assert held.head is not None, "a window that is not stored is in use"
+        assert held.head is not None, "a window is looked for by its state before it has one"
         window = state.decode_head(held.id, held.head)
         if state.is_whole(held.head):
             self.decoded += len(held.head)

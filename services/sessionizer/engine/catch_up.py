@@ -48,7 +48,7 @@ class Desk(Protocol):
 def catch_up(
     session: Session, waiting: Waiting, sweeps: Sequence[Sweep], effects: Effects, desk: Desk, most: int
 ) -> bool:
-    """Whether all of it is done now. After `most` spans, and the rest of their record's, it is enough for once."""
+    """Whether all of it is done now. After `most` spans, and the rest of their group, it is enough for once."""
     parts, spans = waiting.parts, 0
     while waiting.done < len(parts):
         if spans >= most:

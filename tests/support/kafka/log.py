@@ -3,9 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from tests.support.eventually import eventually
+
+_NO_COORDINATOR_YET = {
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +79,20 @@ def read_all(
 
 
 def committed_offset(bootstrap: str, group: str, topic: str, partition: int) -> int | None:
-    """The group's committed offset, or None."""
+    """The group's committed offset, or None. A broker that was just started is given time to know the group."""
     reader = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False})
+
+    def look() -> TopicPartition | None:
+        try:
+            return reader.committed([TopicPartition(topic, partition)], timeout=10.0)[0]
+        except KafkaException as error:
+            if error.args[0].code() in _NO_COORDINATOR_YET:
+                return None
+            raise
+
     try:
-        (answer,) = reader.committed([TopicPartition(topic, partition)], timeout=10.0)
+        answer = eventually(look, within=30.0, what=f"a coordinator of {group}")
+        assert answer is not None
     finally:
         reader.close()
     return None if answer.offset < 0 else answer.offset
