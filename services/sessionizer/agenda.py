@@ -14,12 +14,10 @@ from services.shared.records.session_spans import SpansRecord
 if TYPE_CHECKING:
     from services.shared.records._session_spans import PackedSpans
 
-BYTES_A_SPAN = 400
-"""What a store writes for a span, about: state and rollup."""
-BYTES_A_WINDOW = 3_000
-"""What it writes for a window, about, texts apart: a rollup, its copy for the live view, and the meta of both."""
-
-_MANY_SPANS = 2_000  # of one session: each more may open a window at worst, and so push another one out
+# What a store writes of each, about:
+_BYTES_A_SPAN = 400  # state and rollup
+_BYTES_A_WINDOW = 3_000  # texts apart: a rollup, its copy for the live view, and the meta of both
+_MANY_SPANS = 500  # of one session: each more may open a window at worst, and so push another one out
 _COPIES_OF_A_HEAD = 3  # what is in it goes to the changelog, the rollup and the live view
 
 
@@ -46,7 +44,7 @@ class Agenda:
 
     def wake(self, name: bytes, size: int = 0) -> None:
         """Something of this session is due. `size`: of the window's stored head."""
-        self.backlog += BYTES_A_WINDOW + _COPIES_OF_A_HEAD * size
+        self.backlog += _BYTES_A_WINDOW + _COPIES_OF_A_HEAD * size
         if name not in self.sessions:
             self.sessions[name] = Waiting()
 
@@ -66,7 +64,7 @@ class Agenda:
         if waiting is None:
             waiting = self.sessions[name] = Waiting()
         waiting.spans += spans
-        self.backlog += (BYTES_A_WINDOW if waiting.spans > _MANY_SPANS else BYTES_A_SPAN) * spans
+        self.backlog += (_BYTES_A_WINDOW if waiting.spans > _MANY_SPANS else _BYTES_A_SPAN) * spans
         return waiting
 
     def sweeps_for(self, name: bytes) -> list[Sweep]:

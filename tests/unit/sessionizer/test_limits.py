@@ -201,7 +201,7 @@ def test_windows_that_were_open_when_there_were_too_many_go_as_soon_as_they_are_
 def test_windows_that_are_given_up_make_the_checkpoint_come_early() -> None:
     stage_run = StageRun(Policy())
     pass_time(stage_run, T0)
-    add(stage_run, *map(longer_than_a_day, range(5_000)))
+    add(stage_run, *map(longer_than_a_day, range(1_000)))
     backlog = stage_run.stage.backlog
     assert sum(len(output.value) for output in stage_run.prepare().outputs) < backlog
 
